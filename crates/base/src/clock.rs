@@ -1,0 +1,83 @@
+//! Time. Nothing else in Stentor asks the operating system what time it is.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+
+/// A source of monotonic and wall time; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug, Default)]
+enum Source {
+    #[default]
+    System,
+    Manual(Arc<Mutex<Manual>>),
+}
+
+#[derive(Debug)]
+struct Manual {
+    now: Instant,
+    unix_ms: i64,
+}
+
+impl Clock {
+    /// The machine's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that moves only by [`Clock::advance`] and starts at `unix_ms`.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "an Instant can only be had by asking for one")]
+    pub fn manual(unix_ms: i64) -> Self {
+        Self(Source::Manual(Arc::new(Mutex::new(Manual { now: Instant::now(), unix_ms }))))
+    }
+
+    /// Monotonic time, for deadlines and durations.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the place they are replaced by")]
+    pub fn now(&self) -> Instant {
+        match &self.0 {
+            Source::System => Instant::now(),
+            Source::Manual(manual) => manual.lock().now,
+        }
+    }
+
+    /// Wall time in milliseconds since 1970-01-01 UTC, for what is stored or shown.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the place they are replaced by")]
+    pub fn unix_ms(&self) -> i64 {
+        match &self.0 {
+            Source::System => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
+            Source::Manual(manual) => manual.lock().unix_ms,
+        }
+    }
+
+    /// Moves a manual clock; a system clock ignores it.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual(manual) = &self.0 {
+            let mut manual = manual.lock();
+            manual.now += by;
+            manual.unix_ms += i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_moves_only_when_told() {
+        let clock = Clock::manual(1_000);
+        let start = clock.now();
+        clock.advance(Duration::from_millis(250));
+        assert_eq!(clock.unix_ms(), 1_250);
+        assert_eq!(clock.now() - start, Duration::from_millis(250));
+    }
+}
