@@ -1,1 +1,20 @@
-//! To be written.
+//! Every socket of Stentor: listeners, TLS, HTTP, and the one loop that moves bytes between a
+//! socket and a protocol's session.
+//!
+//! Start with [`head`]: what a protocol must provide. Then [`drive`]: the loop.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`head`] | the contract: `Head`, `Session`, `Next`, `Lane`, `Close` |
+//! | [`output`] | what waits to be written: copied, shared, file ranges |
+//! | [`peer`] | who is at the other end |
+//! | [`testing`] | scripts of bytes against a session, without a socket |
+
+pub mod head;
+pub mod output;
+pub mod peer;
+pub mod testing;
+
+pub use head::{Close, Head, Lane, Next, Session};
+pub use output::{Hole, Output};
+pub use peer::{Peer, TlsInfo};
