@@ -14,6 +14,7 @@ enum Source {
     #[default]
     System,
     Manual(Arc<Mutex<Manual>>),
+    Runtime { start: tokio::time::Instant, unix_ms: i64 },
 }
 
 #[derive(Debug)]
@@ -36,6 +37,14 @@ impl Clock {
         Self(Source::Manual(Arc::new(Mutex::new(Manual { now: Instant::now(), unix_ms }))))
     }
 
+    /// The async runtime's own clock, for tests under paused time: it stands still and moves
+    /// together with the runtime's timers. Starts at `unix_ms`.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the place they are replaced by")]
+    pub fn runtime(unix_ms: i64) -> Self {
+        Self(Source::Runtime { start: tokio::time::Instant::now(), unix_ms })
+    }
+
     /// Monotonic time, for deadlines and durations.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the place they are replaced by")]
@@ -43,6 +52,7 @@ impl Clock {
         match &self.0 {
             Source::System => Instant::now(),
             Source::Manual(manual) => manual.lock().now,
+            Source::Runtime { .. } => tokio::time::Instant::now().into_std(),
         }
     }
 
@@ -55,10 +65,14 @@ impl Clock {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
             Source::Manual(manual) => manual.lock().unix_ms,
+            Source::Runtime { start, unix_ms } => {
+                let passed = i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
+                unix_ms.saturating_add(passed)
+            }
         }
     }
 
-    /// Moves a manual clock; a system clock ignores it.
+    /// Moves a manual clock; the others ignore it.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(manual) = &self.0 {
             let mut manual = manual.lock();
@@ -77,6 +91,15 @@ mod tests {
         let clock = Clock::manual(1_000);
         let start = clock.now();
         clock.advance(Duration::from_millis(250));
+        assert_eq!(clock.unix_ms(), 1_250);
+        assert_eq!(clock.now() - start, Duration::from_millis(250));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_runtime_clock_moves_with_the_timers() {
+        let clock = Clock::runtime(1_000);
+        let start = clock.now();
+        tokio::time::sleep(Duration::from_millis(250)).await;
         assert_eq!(clock.unix_ms(), 1_250);
         assert_eq!(clock.now() - start, Duration::from_millis(250));
     }
