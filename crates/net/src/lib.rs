@@ -10,11 +10,18 @@
 //! | [`peer`] | who is at the other end |
 //! | [`testing`] | scripts of bytes against a session, without a socket |
 
+pub mod config;
+pub mod drive;
 pub mod head;
+mod metrics;
 pub mod output;
 pub mod peer;
+pub mod socket;
 pub mod testing;
 
+pub use config::{Config, Limits, Listen, TlsConfig};
+pub use drive::{Drain, DrainSwitch, Shared, drive};
 pub use head::{Close, Head, Lane, Next, Session};
+pub use metrics::Metrics;
 pub use output::{Hole, Output};
 pub use peer::{Peer, TlsInfo};

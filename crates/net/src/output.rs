@@ -5,7 +5,8 @@
 //! drive writes the parts with one vectored system call, file ranges with sendfile(2).
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 use base::FileRange;
 use bytes::{Buf, Bytes, BytesMut};
@@ -13,6 +14,9 @@ use bytes::{Buf, Bytes, BytesMut};
 /// Shared bytes shorter than this are copied to the tail: a copy of 1 KiB costs less than one
 /// more part of a vectored write.
 pub const SHARE_MIN: usize = 1024;
+
+/// How many parts are looked at for small file ranges before a write.
+const LOAD_PARTS: usize = 16;
 
 /// Bytes on their way to a peer, in order.
 #[derive(Debug, Default)]
@@ -176,6 +180,47 @@ impl Output {
             used += 1;
         }
         used
+    }
+
+    /// Reads file ranges of at most `max` bytes near the front into memory.
+    pub(crate) fn load_small(&mut self, max: usize) -> io::Result<()> {
+        if self.sealed_files == 0 {
+            return Ok(());
+        }
+        for part in self.sealed.iter_mut().take(LOAD_PARTS) {
+            if let Part::File(range) = part
+                && range.len <= max
+            {
+                let bytes = Bytes::from(range.read()?);
+                self.sealed_files -= bytes.len();
+                self.sealed_memory += bytes.len();
+                *part = Part::Shared(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads up to `max` bytes of the file range at the front into memory.
+    pub(crate) fn load_front(&mut self, max: usize) -> io::Result<()> {
+        let Some(Part::File(range)) = self.sealed.front_mut() else {
+            return Ok(());
+        };
+        let len = range.len.min(max);
+        let head = FileRange {
+            source: Arc::clone(&range.source),
+            position: range.position,
+            len,
+        };
+        let bytes = Bytes::from(head.read()?);
+        range.position += len as u64;
+        range.len -= len;
+        if range.len == 0 {
+            self.sealed.pop_front();
+        }
+        self.sealed_files -= len;
+        self.sealed_memory += len;
+        self.sealed.push_front(Part::Shared(bytes));
+        Ok(())
     }
 
     /// Takes the first `n` bytes away: they have been written.
