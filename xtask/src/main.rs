@@ -1,2 +1,39 @@
-//! To be written.
-fn main() {}
+//! The project's own commands: `cargo xtask --help`.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
+#![allow(clippy::disallowed_methods, reason = "files and processes are this program's work")]
+
+mod codegen;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Writes the Kafka messages from their table.
+    Codegen {
+        /// Only compare; fail when something is out of date.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(PathBuf::from).unwrap_or(here)
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Codegen { check } => codegen::run(check),
+    }
+}
