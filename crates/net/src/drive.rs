@@ -31,7 +31,7 @@ use crate::metrics::{HeadMetrics, Metrics};
 use crate::socket::Transport;
 
 mod account;
-mod alarm;
+pub(crate) mod alarm;
 mod calls;
 mod connection;
 mod input;

@@ -155,6 +155,10 @@ impl fmt::Display for Close {
 
 impl From<io::Error> for Close {
     /// A reset or a broken pipe is the peer's end, anything else an error of the socket.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the standard library adds kinds"
+    )]
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset

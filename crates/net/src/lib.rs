@@ -12,16 +12,22 @@
 
 pub mod config;
 pub mod drive;
+pub mod error;
 pub mod head;
+pub mod http;
+pub mod listen;
 mod metrics;
 pub mod output;
 pub mod peer;
 pub mod socket;
 pub mod testing;
+pub mod tls;
 
 pub use config::{Config, Limits, Listen, TlsConfig};
 pub use drive::{Drain, DrainSwitch, Shared, drive};
+pub use error::Error;
 pub use head::{Close, Head, Lane, Next, Session};
+pub use listen::{Listener, Net, Parts};
 pub use metrics::Metrics;
 pub use output::{Hole, Output};
 pub use peer::{Peer, TlsInfo};

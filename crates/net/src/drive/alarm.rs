@@ -10,13 +10,13 @@ use std::time::Instant;
 use tokio::time::{Sleep, sleep};
 
 #[derive(Debug, Default)]
-pub(super) struct Alarm {
+pub(crate) struct Alarm {
     armed: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Alarm {
     /// Ready when `deadline` has come; otherwise the task is woken then, or a little earlier.
-    pub(super) fn poll(
+    pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,

@@ -251,11 +251,16 @@ impl<H: Head, T: Transport> Connection<H, T> {
         let room = buffer.capacity() - buffer.len();
         match pin!(self.socket.read_buf(buffer)).poll(cx) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Err(error)) => Err(error.into()),
             Poll::Ready(Ok(0)) => {
                 self.eof = true;
                 Ok(true)
             }
+            // TLS: the peer closed TCP without a word.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.eof = true;
+                Ok(true)
+            }
+            Poll::Ready(Err(error)) => Err(error.into()),
             Poll::Ready(Ok(n)) => {
                 self.times.moved = now;
                 self.input.learn(n, room);
