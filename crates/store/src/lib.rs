@@ -1,1 +1,3 @@
-//! To be written.
+//! The durable log.
+
+pub mod batch;
