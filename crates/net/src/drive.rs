@@ -36,7 +36,7 @@ mod calls;
 mod connection;
 mod input;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// After our last words the peer's are read away for this long at most: closing a socket with
 /// unread input resets it, and a reset can overtake the last words.

@@ -30,7 +30,7 @@ use crate::tls::Tls;
 mod accept;
 mod admit;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Connections that the kernel queues for us.
 const BACKLOG: u32 = 1024;
@@ -56,12 +56,14 @@ pub struct Net {
     live: Arc<watch::Sender<usize>>,
 }
 
-/// A listener that is open.
+/// A listener that is open: until a drain, or until its handles and those of its [`Net`] are all
+/// dropped.
 #[derive(Clone, Debug)]
 pub struct Listener {
     name: &'static str,
     addr: SocketAddr,
     tls: Option<Tls>,
+    _switch: Arc<DrainSwitch>,
 }
 
 impl Listener {
@@ -210,7 +212,12 @@ impl Net {
         };
         self.parts.tasks.spawn("net.accept", acceptor.run(serve));
         info!(head = name, %addr, tls = tls.is_some(), "listening");
-        Ok(Some(Listener { name, addr, tls }))
+        Ok(Some(Listener {
+            name,
+            addr,
+            tls,
+            _switch: Arc::clone(&self.switch),
+        }))
     }
 
     /// Connections that are open, of all listeners.

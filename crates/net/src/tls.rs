@@ -31,7 +31,7 @@ use crate::metrics::HeadMetrics;
 mod files;
 mod subject;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// A listener's TLS; cheap to clone.
 #[derive(Clone, Debug)]
