@@ -1,0 +1,347 @@
+//! A stream's segments and its checkpoint. One thread at a time works on it; readers go by a copy
+//! of the list of segments.
+
+use std::sync::Arc;
+
+use base::StreamId;
+use bytes::Bytes;
+
+use crate::batch::BatchHeader;
+use crate::config::StreamConfig;
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::segment::{self, ScanEnd, Segment};
+use crate::state::{State, StateFile};
+use crate::tail::Chunk;
+
+/// Where the streams' folders are.
+pub(crate) const FOLDER: &str = "streams";
+/// What a folder is called while it is being removed.
+pub(crate) const REMOVED: &str = ".removed";
+/// How many batches go to the disk in one call.
+const CHUNKS_MAX: usize = 500;
+
+/// A stream's folder.
+pub(crate) fn folder(id: StreamId) -> String {
+    format!("{FOLDER}/{}-{}", id.topic.0, id.partition)
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Log {
+    disk: Arc<dyn Disk>,
+    folder: String,
+    exists: bool,
+    segments: Vec<Arc<Segment>>,
+    file: Option<StateFile>,
+    pub(crate) state: State,
+    /// Whether segments hold more than the checkpoint says.
+    dirty: bool,
+}
+
+/// What opening a stream's folder found.
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    /// Bytes behind the checkpoint that were no batches.
+    pub(crate) torn_bytes: u64,
+    /// What was durable and is not readable any more.
+    pub(crate) damage: Option<Error>,
+}
+
+impl Log {
+    /// One without a folder; it is made when there is something to put in.
+    pub(crate) fn new(disk: Arc<dyn Disk>, id: StreamId) -> Self {
+        Self {
+            disk,
+            folder: folder(id),
+            exists: false,
+            segments: Vec::new(),
+            file: None,
+            state: State::default(),
+            dirty: false,
+        }
+    }
+
+    pub(crate) fn segments(&self) -> Arc<[Arc<Segment>]> {
+        self.segments.clone().into()
+    }
+
+    /// One past the last offset in segments.
+    pub(crate) fn end(&self) -> u64 {
+        self.segments.last().map_or(self.state.end, |segment| segment.next()).max(self.state.end)
+    }
+
+    /// Opens a folder that exists. `seen` gets the headers behind the checkpoint.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        id: StreamId,
+        mut seen: impl FnMut(&BatchHeader),
+    ) -> Result<(Self, Opened), Error> {
+        let mut log = Self::new(disk.clone(), id);
+        log.exists = true;
+        let (file, state) = StateFile::open(&*disk, &log.folder)?;
+        log.file = Some(file);
+        log.state = state.clone().unwrap_or_default();
+        let names = disk
+            .list(&log.folder)
+            .map_err(|e| Error::disk("list", disk.name(&log.folder), e))?;
+        let mut bases: Vec<u64> = names
+            .iter()
+            .filter_map(|name| name.strip_suffix(".log")?.parse().ok())
+            .collect();
+        bases.sort_unstable();
+        let mut opened = Opened::default();
+        if state.is_none() && !bases.is_empty() && names.iter().any(|n| n.starts_with("checkpoint")) {
+            opened.damage = Some(Error::Damaged {
+                path: disk.name(&log.folder),
+                position: 0,
+                what: "neither checkpoint is readable".to_owned(),
+            });
+        }
+        for (at, base) in bases.iter().enumerate() {
+            let next = bases.get(at + 1).copied();
+            if !log.open_segment(*base, next, &mut opened, &mut seen)? {
+                break;
+            }
+        }
+        if log.end() < log.state.end && opened.damage.is_none() {
+            opened.damage = Some(log.lost(log.state.end));
+        }
+        Ok((log, opened))
+    }
+
+    /// Opens one segment; whether to go on with the next.
+    fn open_segment(
+        &mut self,
+        base: u64,
+        next: Option<u64>,
+        opened: &mut Opened,
+        seen: &mut impl FnMut(&BatchHeader),
+    ) -> Result<bool, Error> {
+        // Emptied by retention, but not removed any more before the crash.
+        if next.is_some_and(|next| next <= self.state.start) {
+            Segment::open(&*self.disk, &self.folder, base)?.remove(&*self.disk)?;
+            return Ok(true);
+        }
+        let segment = Segment::open(&*self.disk, &self.folder, base)?;
+        let len = segment.file_len()?;
+        let trusted = match base.cmp(&self.state.active) {
+            std::cmp::Ordering::Less => len,
+            std::cmp::Ordering::Equal => self.state.active_len,
+            std::cmp::Ordering::Greater => 0,
+        };
+        // What lies behind what a checkpoint counts has to follow it without a gap.
+        if base > self.state.active && base != self.end() && !self.segments.is_empty() {
+            opened.torn_bytes += len;
+            segment.remove(&*self.disk)?;
+            return Ok(false);
+        }
+        let limit = len;
+        let mut behind = |header: &BatchHeader| {
+            if header.next_offset() > self.state.end {
+                seen(header);
+            }
+        };
+        let end = segment.scan(trusted.min(len), limit, 4096, &mut behind)?;
+        let whole = segment.len();
+        if let ScanEnd::Broken { position, what } = end {
+            if position < trusted {
+                let path = self.disk.name(&segment::path(&self.folder, base, "log"));
+                opened.damage = Some(Error::Damaged { path, position, what });
+                self.segments.push(Arc::new(segment));
+                return Ok(false);
+            }
+            opened.torn_bytes += len - whole;
+            segment.truncate()?;
+        }
+        if whole < trusted {
+            opened.damage = Some(self.lost(self.state.end));
+        }
+        self.dirty |= base > self.state.active || whole > trusted;
+        self.segments.push(Arc::new(segment));
+        Ok(true)
+    }
+
+    fn lost(&self, end: u64) -> Error {
+        Error::Damaged {
+            path: self.disk.name(&self.folder),
+            position: self.state.active_len,
+            what: format!("records up to offset {end} were durable and are not there"),
+        }
+    }
+
+    fn make_folder(&mut self) -> Result<(), Error> {
+        if self.exists {
+            return Ok(());
+        }
+        let fails = |action| {
+            let shown = self.disk.name(&self.folder);
+            move |e| Error::disk(action, shown, e)
+        };
+        self.disk.create_dir(&self.folder).map_err(fails("create"))?;
+        self.disk.sync_dir(FOLDER).map_err(fails("sync the folder of"))?;
+        self.exists = true;
+        Ok(())
+    }
+
+    /// Appends batches to the newest segment, and begins new ones where they are due. What was
+    /// appended can be read, and is durable after [`Log::checkpoint`].
+    pub(crate) fn append(
+        &mut self,
+        chunks: &[Chunk],
+        config: &StreamConfig,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        self.make_folder()?;
+        self.dirty = true;
+        let mut rest = chunks;
+        while let Some(first) = rest.first() {
+            let active = self.active_for(first, config, now_ms)?;
+            let mut len = active.len();
+            let mut taken = 0;
+            for chunk in rest.iter().take(CHUNKS_MAX) {
+                let fits = len == 0 || len + chunk.len() as u64 <= config.segment_bytes;
+                if taken > 0 && (!fits || too_far(&active, chunk)) {
+                    break;
+                }
+                len += chunk.len() as u64;
+                taken += 1;
+            }
+            let (now, later) = rest.split_at(taken.max(1));
+            active.append(now, config.index_interval_bytes)?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// The segment that takes `chunk`: the newest, or a new one.
+    fn active_for(
+        &mut self,
+        chunk: &Chunk,
+        config: &StreamConfig,
+        now_ms: i64,
+    ) -> Result<Arc<Segment>, Error> {
+        if let Some(active) = self.segments.last() {
+            let full = active.len() > 0
+                && active.len() + chunk.len() as u64 > config.segment_bytes;
+            if !full && !too_far(active, chunk) && !is_old(active, config, now_ms) {
+                return Ok(active.clone());
+            }
+            active.sync(&*self.disk)?;
+        }
+        let segment = Arc::new(Segment::create(&*self.disk, &self.folder, chunk.base)?);
+        self.segments.push(segment.clone());
+        Ok(segment)
+    }
+
+    /// Begins a new segment with the next append, if the newest is old enough.
+    pub(crate) fn roll_old(&mut self, config: &StreamConfig, now_ms: i64) -> Result<bool, Error> {
+        let Some(active) = self.segments.last().cloned() else { return Ok(false) };
+        if active.len() == 0 || !is_old(&active, config, now_ms) {
+            return Ok(false);
+        }
+        active.sync(&*self.disk)?;
+        let segment = Segment::create(&*self.disk, &self.folder, active.next())?;
+        self.segments.push(Arc::new(segment));
+        self.dirty = true;
+        Ok(true)
+    }
+
+    /// Whether there is something to make durable.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Makes everything durable: segments, then the checkpoint that counts on them.
+    pub(crate) fn checkpoint(
+        &mut self,
+        start: u64,
+        epochs: Vec<(i32, u64)>,
+        blob: Option<(u64, Bytes)>,
+    ) -> Result<(), Error> {
+        self.make_folder()?;
+        if let Some(active) = self.segments.last() {
+            active.sync(&*self.disk)?;
+            (self.state.active, self.state.active_len) = (active.base, active.len());
+        }
+        self.state.end = self.end();
+        self.state.start = start;
+        self.state.epochs = epochs;
+        self.state.blob = blob.or_else(|| self.state.blob.take());
+        self.save()?;
+        self.dirty = false;
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<(), Error> {
+        if self.file.is_none() {
+            self.file = Some(StateFile::open(&*self.disk, &self.folder)?.0);
+        }
+        match &mut self.file {
+            Some(file) => file.save(&*self.disk, &self.state),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the segments that lie below `start`, all but the newest.
+    pub(crate) fn remove_below(&mut self, start: u64) -> Result<u64, Error> {
+        let mut removed = 0;
+        while let [first, second, ..] = self.segments.as_slice() {
+            if second.base > start {
+                break;
+            }
+            removed += first.len();
+            first.remove(&*self.disk)?;
+            self.segments.remove(0);
+        }
+        Ok(removed)
+    }
+
+    /// Where the stream begins once retention has been applied.
+    pub(crate) fn retained_start(&self, config: &StreamConfig, start: u64, now_ms: i64) -> u64 {
+        let mut start = start;
+        let mut size: u64 = self.segments.iter().map(|segment| segment.len()).sum();
+        let mut sealed = self.segments.iter().zip(self.segments.iter().skip(1)).peekable();
+        while let Some((segment, next)) = sealed.next() {
+            let too_large = config.retention_bytes.is_some_and(|max| size - segment.len() >= max);
+            let too_old = config.retention_ms.is_some_and(|keep| {
+                let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+                segment.max_timestamp() >= 0 && segment.max_timestamp() < now_ms.saturating_sub(keep)
+            });
+            if !too_large && !too_old && next.base > start {
+                break;
+            }
+            size -= segment.len();
+            start = start.max(next.base);
+        }
+        start
+    }
+
+    /// Removes the folder: first its name, so that a crash in between leaves nothing half.
+    pub(crate) fn remove(&mut self) -> Result<(), Error> {
+        if !self.exists {
+            return Ok(());
+        }
+        let gone = format!("{}{REMOVED}", self.folder);
+        let fails = |e| Error::disk("remove", self.disk.name(&self.folder), e);
+        self.disk.rename(&self.folder, &gone).map_err(fails)?;
+        self.disk.sync_dir(FOLDER).map_err(fails)?;
+        self.disk.remove_dir(&gone).map_err(fails)?;
+        self.exists = false;
+        self.segments.clear();
+        Ok(())
+    }
+}
+
+/// Kafka's index has 32 bits for an offset in a segment.
+fn too_far(segment: &Segment, chunk: &Chunk) -> bool {
+    i32::try_from(chunk.next - segment.base).is_err()
+}
+
+fn is_old(segment: &Segment, config: &StreamConfig, now_ms: i64) -> bool {
+    let age = now_ms.saturating_sub(segment.first_timestamp());
+    segment.first_timestamp() >= 0 && u64::try_from(age).is_ok_and(|age| age > config.segment_ms)
+}

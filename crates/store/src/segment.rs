@@ -1,0 +1,431 @@
+//! A segment: a run of batches in one file, in Kafka's layout, with sparse indexes.
+//!
+//! `<first offset, 20 digits>.log` holds the batches; `.index` has 8 bytes per entry (offset from
+//! the first, position), `.timeindex` 12 (largest timestamp so far, offset from the first). The
+//! indexes are hints: entries that make no sense are dropped and the log is scanned from the last
+//! good one. Bytes that this process did not write are compared with their checksums before they
+//! are first served.
+
+mod index;
+mod ranges;
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use base::FileRange;
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+
+use crate::batch::{self, BatchHeader, HEADER_LEN};
+use crate::disk::{Disk, DiskFile};
+use crate::error::Error;
+use crate::tail::Chunk;
+use index::{Entry, Index};
+use ranges::Ranges;
+
+/// A piece of the answer to a read.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// In memory.
+    Memory(Bytes),
+    /// In a file.
+    File(FileRange),
+}
+
+impl Piece {
+    /// How many bytes it is.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::File(range) => range.len,
+        }
+    }
+
+    /// Whether it is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) base: u64,
+    folder: String,
+    shown: String,
+    file: Arc<dyn DiskFile>,
+    inner: RwLock<Inner>,
+    verified: Mutex<Ranges>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    len: u64,
+    next: u64,
+    max_timestamp: i64,
+    first_timestamp: i64,
+    index: Index,
+    /// How many index entries are in their file.
+    saved: usize,
+    since_entry: u64,
+}
+
+/// How a scan of a segment ended.
+#[derive(Debug)]
+pub(crate) enum ScanEnd {
+    /// With its last byte.
+    Whole,
+    /// With bytes that are no batch.
+    Broken { position: u64, what: String },
+}
+
+pub(crate) fn path(folder: &str, base: u64, ending: &str) -> String {
+    format!("{folder}/{base:020}.{ending}")
+}
+
+impl Segment {
+    /// A new, empty one.
+    pub(crate) fn create(disk: &dyn Disk, folder: &str, base: u64) -> Result<Self, Error> {
+        let path = path(folder, base, "log");
+        let fails = |action| {
+            let shown = disk.name(&path);
+            move |e| Error::disk(action, shown, e)
+        };
+        let file = disk.create(&path).map_err(fails("create"))?;
+        // What a crash left under this name was never counted.
+        file.truncate(0).map_err(fails("empty"))?;
+        for ending in ["index", "timeindex"] {
+            let path = self::path(folder, base, ending);
+            disk.create(&path).and_then(|file| file.truncate(0)).map_err(fails("create the index of"))?;
+        }
+        disk.sync_dir(folder).map_err(fails("sync the folder of"))?;
+        Ok(Self::with(disk, folder, base, file, Index::default()))
+    }
+
+    /// One that exists, not scanned yet.
+    pub(crate) fn open(disk: &dyn Disk, folder: &str, base: u64) -> Result<Self, Error> {
+        let path = path(folder, base, "log");
+        let file = disk.open(&path).map_err(|e| Error::disk("open", disk.name(&path), e))?;
+        let index = Index::load(disk, folder, base);
+        Ok(Self::with(disk, folder, base, file, index))
+    }
+
+    fn with(
+        disk: &dyn Disk,
+        folder: &str,
+        base: u64,
+        file: Arc<dyn DiskFile>,
+        index: Index,
+    ) -> Self {
+        let saved = index.len();
+        Self {
+            base,
+            folder: folder.to_owned(),
+            shown: disk.name(&path(folder, base, "log")),
+            file,
+            inner: RwLock::new(Inner {
+                len: 0,
+                next: base,
+                max_timestamp: -1,
+                first_timestamp: -1,
+                index,
+                saved,
+                since_entry: u64::MAX / 2,
+            }),
+            verified: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.inner.read().len
+    }
+
+    pub(crate) fn next(&self) -> u64 {
+        self.inner.read().next
+    }
+
+    /// The largest timestamp, -1 for none.
+    pub(crate) fn max_timestamp(&self) -> i64 {
+        self.inner.read().max_timestamp
+    }
+
+    /// The first batch's timestamp, -1 for none.
+    pub(crate) fn first_timestamp(&self) -> i64 {
+        self.inner.read().first_timestamp
+    }
+
+    fn damaged(&self, position: u64, what: impl Into<String>) -> Error {
+        Error::Damaged { path: self.shown.clone(), position, what: what.into() }
+    }
+
+    fn failed(&self, action: &'static str) -> impl FnOnce(std::io::Error) -> Error + '_ {
+        move |error| Error::disk(action, self.shown.clone(), error)
+    }
+
+    pub(crate) fn file_len(&self) -> Result<u64, Error> {
+        self.file.len().map_err(self.failed("measure"))
+    }
+
+    /// Reads exactly `length` bytes.
+    fn bytes(&self, position: u64, length: usize) -> Result<Vec<u8>, Error> {
+        let source: Arc<dyn base::ReadAt> = self.file.clone();
+        FileRange { source, position, len: length }.read().map_err(|error| {
+            if error.kind() == std::io::ErrorKind::UnexpectedEof {
+                self.damaged(position, "the file is shorter than what was written")
+            } else {
+                Error::disk("read", self.shown.clone(), error)
+            }
+        })
+    }
+
+    /// The header at `position`, which must be below the segment's length.
+    fn header(&self, position: u64) -> Result<BatchHeader, Error> {
+        let bytes = self.bytes(position, HEADER_LEN)?;
+        BatchHeader::parse(&bytes).map_err(|e| self.damaged(position, e.to_string()))
+    }
+
+    /// Appends batches, with one system call per thousand parts. They count when it returns.
+    pub(crate) fn append(&self, chunks: &[Chunk], interval: u64) -> Result<(), Error> {
+        let start = self.len();
+        let mut parts = Vec::with_capacity(chunks.len() * 2);
+        for chunk in chunks {
+            parts.push(IoSlice::new(&chunk.head));
+            parts.push(IoSlice::new(&chunk.body));
+        }
+        self.file.write_at(&mut parts, start).map_err(self.failed("write"))?;
+        let mut inner = self.inner.write();
+        for chunk in chunks {
+            inner.note(self.base, chunk.base, chunk.next, chunk.len() as u64, chunk.max_timestamp, interval);
+        }
+        let end = inner.len;
+        drop(inner);
+        self.verified.lock().add(start, end);
+        Ok(())
+    }
+
+    /// Makes what was appended durable. The indexes are written, not synced: they are hints.
+    pub(crate) fn sync(&self, disk: &dyn Disk) -> Result<(), Error> {
+        self.file.sync().map_err(self.failed("sync"))?;
+        let mut inner = self.inner.write();
+        let from = inner.saved;
+        inner.index.save(disk, &self.folder, self.base, from)?;
+        inner.saved = inner.index.len();
+        Ok(())
+    }
+
+    /// Takes in what the file holds. The first `trusted` bytes are known to be whole batches and
+    /// may be stepped over by the index; `check` compares checksums behind them. Stops at the
+    /// first byte that is no batch of this place.
+    pub(crate) fn scan(
+        &self,
+        trusted: u64,
+        limit: u64,
+        interval: u64,
+        mut seen: impl FnMut(&BatchHeader),
+    ) -> Result<ScanEnd, Error> {
+        let mut position = self.inner.write().resume(self.base, trusted);
+        if position > 0 {
+            let first = self.header(0)?;
+            self.inner.write().first_timestamp = first.max_timestamp;
+        }
+        while position < limit {
+            if position + HEADER_LEN as u64 > limit {
+                return Ok(broken(position, "a header cut short"));
+            }
+            let header = match self.header(position) {
+                Ok(header) => header,
+                Err(Error::Damaged { what, .. }) => return Ok(broken(position, &what)),
+                Err(error) => return Err(error),
+            };
+            let length = header.total_len() as u64;
+            let base = u64::try_from(header.base_offset).unwrap_or(u64::MAX);
+            if position + length > limit {
+                return Ok(broken(position, "a batch cut short"));
+            }
+            if base < self.next() {
+                return Ok(broken(position, "an offset that does not rise"));
+            }
+            if position + length > trusted {
+                let bytes = self.bytes(position, header.total_len())?;
+                if let Err(error) = batch::check_crc(&bytes) {
+                    return Ok(broken(position, &error.to_string()));
+                }
+            }
+            seen(&header);
+            let next = header.next_offset();
+            self.inner.write().note(self.base, base, next, length, header.max_timestamp, interval);
+            position += length;
+        }
+        Ok(ScanEnd::Whole)
+    }
+
+    /// Cuts off what is behind the last whole batch.
+    pub(crate) fn truncate(&self) -> Result<(), Error> {
+        self.file.truncate(self.len()).map_err(self.failed("truncate"))?;
+        self.file.sync().map_err(self.failed("sync"))
+    }
+
+    /// The position of the batch that holds `offset` or, where there is none, of the next one.
+    fn find(&self, offset: u64) -> Result<Option<(u64, BatchHeader)>, Error> {
+        let (mut position, len) = {
+            let inner = self.inner.read();
+            (inner.index.before(offset).map_or(0, |entry| entry.position), inner.len)
+        };
+        while position < len {
+            let header = self.header(position)?;
+            if header.next_offset() > offset {
+                return Ok(Some((position, header)));
+            }
+            position += header.total_len() as u64;
+        }
+        Ok(None)
+    }
+
+    /// Whole batches from the one that holds `offset` on: the first always, later ones while all
+    /// together are at most `max_bytes`. Returns the piece and one past its last offset.
+    pub(crate) fn read(
+        &self,
+        offset: u64,
+        max_bytes: usize,
+    ) -> Result<Option<(Piece, u64)>, Error> {
+        let Some((start, first)) = self.find(offset)? else { return Ok(None) };
+        let len = self.len();
+        let max_end = start.saturating_add(max_bytes as u64).min(len);
+        let mut end = start + first.total_len() as u64;
+        let mut next = first.next_offset();
+        if end > len {
+            return Err(self.damaged(start, "a batch that reaches past the end"));
+        }
+        // Leap by the index, then step.
+        let leap = self.inner.read().index.at_or_before(max_end);
+        if let Some(entry) = leap.filter(|entry| entry.position > end) {
+            end = entry.position;
+            next = entry.offset;
+        }
+        while end < max_end {
+            let header = self.header(end)?;
+            let after = end + header.total_len() as u64;
+            if after > max_end {
+                break;
+            }
+            (end, next) = (after, header.next_offset());
+        }
+        let length = usize::try_from(end - start).unwrap_or(usize::MAX);
+        if self.verified.lock().covers(start, end) {
+            let source: Arc<dyn base::ReadAt> = self.file.clone();
+            return Ok(Some((Piece::File(FileRange { source, position: start, len: length }), next)));
+        }
+        let bytes = Bytes::from(self.bytes(start, length)?);
+        self.verify(start, &bytes)?;
+        self.verified.lock().add(start, end);
+        Ok(Some((Piece::Memory(bytes), next)))
+    }
+
+    /// Compares the checksums of whole batches that lie at `position`.
+    fn verify(&self, position: u64, bytes: &[u8]) -> Result<(), Error> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let found = |e: batch::BatchError| self.damaged(position + at as u64, e.to_string());
+            let header = BatchHeader::parse(rest).map_err(found)?;
+            let whole = rest.get(..header.total_len()).ok_or_else(|| found(batch::BatchError::Short))?;
+            batch::check_crc(whole).map_err(found)?;
+            at += header.total_len();
+        }
+        Ok(())
+    }
+
+    /// The first batch whose largest timestamp is at least `at`, behind `from`.
+    pub(crate) fn by_timestamp(&self, at: i64, from: u64) -> Result<Option<Vec<u8>>, Error> {
+        let (mut position, len) = {
+            let inner = self.inner.read();
+            let time = inner.index.before_time(at).map_or(0, |entry| entry.position);
+            let place = inner.index.before(from).map_or(0, |entry| entry.position);
+            (time.max(place), inner.len)
+        };
+        while position < len {
+            let header = self.header(position)?;
+            if header.max_timestamp >= at && header.next_offset() > from {
+                let bytes = self.bytes(position, header.total_len())?;
+                self.verify(position, &bytes)?;
+                return Ok(Some(bytes));
+            }
+            position += header.total_len() as u64;
+        }
+        Ok(None)
+    }
+
+    /// The headers from `offset` on, in order.
+    pub(crate) fn headers(
+        &self,
+        offset: u64,
+        mut seen: impl FnMut(BatchHeader),
+    ) -> Result<(), Error> {
+        let Some((mut position, _)) = self.find(offset)? else { return Ok(()) };
+        let len = self.len();
+        while position < len {
+            let header = self.header(position)?;
+            position += header.total_len() as u64;
+            seen(header);
+        }
+        Ok(())
+    }
+
+    /// Removes the files; readers that hold ranges keep them.
+    pub(crate) fn remove(&self, disk: &dyn Disk) -> Result<(), Error> {
+        for ending in ["index", "timeindex", "log"] {
+            let path = path(&self.folder, self.base, ending);
+            match disk.remove(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::disk("remove", disk.name(&path), error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn broken(position: u64, what: &str) -> ScanEnd {
+    ScanEnd::Broken { position, what: what.to_owned() }
+}
+
+impl Inner {
+    fn note(
+        &mut self,
+        first: u64,
+        base: u64,
+        next: u64,
+        length: u64,
+        max_timestamp: i64,
+        interval: u64,
+    ) {
+        if self.len == 0 {
+            self.first_timestamp = max_timestamp;
+        }
+        if self.since_entry >= interval {
+            let max_timestamp = self.max_timestamp;
+            self.index.push(first, Entry { offset: base, position: self.len, max_timestamp });
+            self.since_entry = 0;
+        }
+        self.max_timestamp = self.max_timestamp.max(max_timestamp);
+        self.since_entry += length;
+        self.len += length;
+        self.next = next;
+    }
+
+    /// Where a scan may begin: at the last index entry in trusted bytes.
+    fn resume(&mut self, first: u64, trusted: u64) -> u64 {
+        self.index.keep_below(trusted);
+        self.saved = self.saved.min(self.index.len());
+        let Some(entry) = self.index.pop_last() else { return 0 };
+        self.saved = self.saved.min(self.index.len());
+        self.len = entry.position;
+        self.next = entry.offset.max(first);
+        self.max_timestamp = entry.max_timestamp;
+        self.since_entry = u64::MAX / 2;
+        entry.position
+    }
+}

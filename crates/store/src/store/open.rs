@@ -1,0 +1,286 @@
+//! Opening a data directory: lock, format, segments, write-ahead log.
+
+use std::io::{ErrorKind, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use base::{HashMap, StreamId, TopicId};
+use parking_lot::{Condvar, Mutex, RwLock};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::{FlushState, Parts, RecoveryReport, Shared, Store};
+use crate::batch::{BatchHeader, PLACE_LEN};
+use crate::cache::Cache;
+use crate::commit::Queue;
+use crate::config::{Config, StreamConfig};
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::log::{self, Log};
+use crate::metrics::StoreMetrics;
+use crate::stream::Shared as StreamShared;
+use crate::tail::Chunk;
+use crate::wal::{self, Found, Wal};
+
+/// Held by the process that has the directory open.
+const LOCK: &str = "lock";
+/// Says in which format the directory is.
+const FORMAT: &str = "format";
+/// The newest format that is known.
+const FORMAT_MAX: u32 = 1;
+/// There when the last run ended in order.
+pub(super) const CLEAN: &str = "clean";
+
+impl Store {
+    /// Opens the data directory, recovers what a crash left, and starts the threads. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::TooNew`], [`Error::ReadOnly`], [`Error::Full`];
+    /// [`Error::Damaged`] when acknowledged entries cannot be read and the configuration does not
+    /// accept that; whatever the disk answers.
+    pub fn open(config: Config, parts: Parts) -> Result<Self, Error> {
+        let started = parts.clock.now();
+        let disk = parts.disk.clone();
+        let lock = disk.lock(LOCK).map_err(|error| {
+            let path = disk.name(LOCK);
+            if error.kind() == ErrorKind::WouldBlock { Error::Locked { path } } else { Error::disk("lock", path, error) }
+        })?;
+        check_format(&*disk)?;
+        for folder in [wal::FOLDER, log::FOLDER] {
+            disk.create_dir(folder).map_err(|e| Error::disk("create", disk.name(folder), e))?;
+        }
+        disk.sync_dir("").map_err(|e| Error::disk("sync", disk.name(""), e))?;
+        let mut report = RecoveryReport { clean: take_clean_mark(&*disk)?, ..RecoveryReport::default() };
+        let mut recovered = Recovered::open_streams(&disk, &mut report)?;
+        let replay = wal::replay(&*disk, |found| recovered.replay(found))?;
+        report.replayed = replay.entries;
+        report.replayed_bytes = replay.bytes;
+        report.damage.extend(replay.damage);
+        if !config.accept_damage && let Some(first) = report.damage.first() {
+            return Err(first.clone());
+        }
+        let last = replay.files.iter().chain(&replay.spares).max().copied().unwrap_or(0);
+        let now_ms = parts.clock.unix_ms();
+        recovered.finish(&*disk, &replay.files, now_ms)?;
+        report.streams = recovered.logs.len();
+        report.took = parts.clock.now().saturating_duration_since(started);
+        let wal = Wal::new(disk, config.wal_file_bytes.0, last, replay.spares);
+        let store = Arc::new_cyclic(|weak| {
+            let streams = recovered.logs.into_iter().map(|(id, (log, fence))| {
+                let stream = StreamShared::new(id, weak.clone(), StreamConfig::default(), log);
+                if let Some(error) = fence {
+                    let _ = stream.fenced.set(error);
+                }
+                (id, Arc::new(stream))
+            });
+            Shared {
+                metrics: StoreMetrics::new(&parts.metrics),
+                cache: Cache::new(config.tail_bytes.0),
+                commits: Queue::new(config.commit_queue_bytes.0),
+                pages: Queue::new(config.commit_queue_bytes.0),
+                wal,
+                streams: RwLock::new(streams.collect()),
+                stopped: AtomicBool::new(false),
+                reason: Mutex::new(None),
+                behind: AtomicBool::new(false),
+                flush: Mutex::new(FlushState::default()),
+                flush_wake: Condvar::new(),
+                flush_done: Condvar::new(),
+                report,
+                lock: Mutex::new(Some(lock)),
+                config,
+                parts,
+            }
+        });
+        store.start_threads()?;
+        let report = &store.report;
+        info!(
+            streams = report.streams, clean = report.clean, replayed = report.replayed,
+            torn_bytes = report.torn_bytes, took = ?report.took, "the log is open"
+        );
+        Ok(Self(store))
+    }
+}
+
+impl Shared {
+    fn start_threads(self: &Arc<Self>) -> Result<(), Error> {
+        let fails = |e| Error::disk("start a thread for", self.parts.disk.name(""), e);
+        let tasks = &self.parts.tasks;
+        let store = self.clone();
+        tasks.thread("store.commit", move || store.run_committer()).map_err(fails)?;
+        let store = self.clone();
+        tasks.thread("store.pages", move || store.run_page_writer()).map_err(fails)?;
+        let store = self.clone();
+        tasks.thread("store.flush", move || store.run_flusher()).map_err(fails)?;
+        let weak = Arc::downgrade(self);
+        let every = Duration::from_millis(self.config.maintenance_interval.0.max(1));
+        let (tasks, mut shutdown) = (tasks.clone(), tasks.shutdown());
+        self.parts.tasks.spawn("store.maintain", async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = shutdown.requested() => return,
+                    () = tokio::time::sleep(every) => {}
+                }
+                let Some(store) = weak.upgrade() else { return };
+                let done = tasks.spawn_blocking("store.maintain.run", move || store.maintain());
+                if done.await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+fn check_format(disk: &dyn Disk) -> Result<(), Error> {
+    let fails = |action| {
+        let shown = disk.name(FORMAT);
+        move |e| Error::disk(action, shown, e)
+    };
+    match disk.open(FORMAT) {
+        Ok(file) => {
+            let mut bytes = [0; 64];
+            let read = file.read_at(&mut bytes, 0).map_err(fails("read"))?;
+            let text = String::from_utf8_lossy(bytes.get(..read).unwrap_or_default()).trim().to_owned();
+            match text.parse::<u32>() {
+                Ok(format) if format <= FORMAT_MAX => Ok(()),
+                _ => Err(Error::TooNew { path: disk.name(FORMAT), found: text, known: FORMAT_MAX }),
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let file = disk.create(FORMAT).map_err(fails("create"))?;
+            let text = format!("{FORMAT_MAX}\n");
+            file.write_at(&mut [IoSlice::new(text.as_bytes())], 0).map_err(fails("write"))?;
+            file.sync().map_err(fails("sync"))
+        }
+        Err(error) => Err(fails("open")(error)),
+    }
+}
+
+/// Whether the last run ended in order; this one has not.
+fn take_clean_mark(disk: &dyn Disk) -> Result<bool, Error> {
+    match disk.remove(CLEAN) {
+        Ok(()) => {
+            disk.sync_dir("").map_err(|e| Error::disk("sync", disk.name(""), e))?;
+            Ok(true)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::disk("remove", disk.name(CLEAN), error)),
+    }
+}
+
+/// The streams of a directory while its write-ahead log is replayed.
+struct Recovered {
+    disk: Arc<dyn Disk>,
+    logs: HashMap<StreamId, (Log, Option<Error>)>,
+    /// What is not in segments yet.
+    chunks: HashMap<StreamId, Vec<Chunk>>,
+}
+
+impl Recovered {
+    fn open_streams(disk: &Arc<dyn Disk>, report: &mut RecoveryReport) -> Result<Self, Error> {
+        let mut this = Self { disk: disk.clone(), logs: HashMap::default(), chunks: HashMap::default() };
+        let names = disk
+            .list(log::FOLDER)
+            .map_err(|e| Error::disk("list", disk.name(log::FOLDER), e))?;
+        for name in names {
+            let path = format!("{}/{name}", log::FOLDER);
+            if name.ends_with(log::REMOVED) {
+                disk.remove_dir(&path).map_err(|e| Error::disk("remove", disk.name(&path), e))?;
+                continue;
+            }
+            let Some(id) = stream_id(&name) else {
+                warn!(path = disk.name(&path), "not the folder of a stream; left alone");
+                continue;
+            };
+            let mut epochs = Vec::new();
+            let (mut log, opened) = Log::open(disk.clone(), id, |header| {
+                epochs.push((header.leader_epoch, u64::try_from(header.base_offset).unwrap_or(0)));
+            })?;
+            note_epochs(&mut log, epochs);
+            report.torn_bytes += opened.torn_bytes;
+            report.damage.extend(opened.damage.clone());
+            this.logs.insert(id, (log, opened.damage));
+        }
+        Ok(this)
+    }
+
+    /// An entry of the write-ahead log.
+    fn replay(&mut self, found: Found) -> Result<(), Error> {
+        match found {
+            Found::Removed(id) => {
+                self.chunks.remove(&id);
+                if let Some((mut log, _)) = self.logs.remove(&id) {
+                    log.remove()?;
+                }
+            }
+            Found::Append(id, batch) => {
+                let header = BatchHeader::parse(&batch)?;
+                let base = u64::try_from(header.base_offset).unwrap_or(u64::MAX);
+                let disk = &self.disk;
+                let (log, fence) = self
+                    .logs
+                    .entry(id)
+                    .or_insert_with(|| (Log::new(disk.clone(), id), None));
+                let chunks = self.chunks.entry(id).or_default();
+                let end = chunks.last().map_or_else(|| log.end(), |chunk| chunk.next);
+                let next = header.next_offset();
+                if next <= end || fence.is_some() {
+                    return Ok(());
+                }
+                if base != end {
+                    *fence = Some(Error::Damaged {
+                        path: self.disk.name(&log::folder(id)),
+                        position: 0,
+                        what: format!("the records from offset {end} to {base} are missing"),
+                    });
+                    return Ok(());
+                }
+                note_epochs(log, vec![(header.leader_epoch, base)]);
+                chunks.push(Chunk {
+                    base,
+                    next,
+                    max_timestamp: header.max_timestamp,
+                    head: batch.slice(..PLACE_LEN),
+                    body: batch.slice(PLACE_LEN..),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves what was replayed to segments; the write-ahead log can then begin anew.
+    fn finish(&mut self, disk: &dyn Disk, files: &[u64], now_ms: i64) -> Result<(), Error> {
+        for (id, chunks) in std::mem::take(&mut self.chunks) {
+            let Some((log, _)) = self.logs.get_mut(&id) else { continue };
+            log.append(&chunks, &StreamConfig::default(), now_ms)?;
+        }
+        for (log, fence) in self.logs.values_mut() {
+            if log.is_dirty() && fence.is_none() {
+                let (start, epochs) = (log.state.start, log.state.epochs.clone());
+                log.checkpoint(start, epochs, None)?;
+            }
+        }
+        for number in files {
+            wal::discard(disk, *number, false)
+                .map_err(|e| Error::disk("remove", disk.name(&wal::path(*number)), e))?;
+        }
+        Ok(())
+    }
+}
+
+fn note_epochs(log: &mut Log, epochs: Vec<(i32, u64)>) {
+    for (epoch, start) in epochs {
+        if log.state.epochs.last().is_none_or(|(last, _)| *last < epoch) {
+            log.state.epochs.push((epoch, start));
+        }
+    }
+}
+
+/// The stream whose folder is called `name`.
+fn stream_id(name: &str) -> Option<StreamId> {
+    let (topic, partition) = name.rsplit_once('-')?;
+    Some(StreamId { topic: TopicId(Uuid::parse_str(topic).ok()?), partition: partition.parse().ok()? })
+}

@@ -1,0 +1,264 @@
+//! What the store's threads do.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use base::HashMap;
+use tracing::{info, warn};
+
+use super::open::CLEAN;
+use super::{Shared, WAL_FILES_MAX};
+use crate::commit::Work;
+use crate::error::Error;
+use crate::stream::Shared as StreamShared;
+use crate::wal::Entry;
+
+impl Shared {
+    /// The committer's thread.
+    pub(super) fn run_committer(&self) {
+        let mut spent = Vec::new();
+        while let Some(works) = self.commits.take(std::mem::take(&mut spent)) {
+            if let Err(error) = self.commit(&works) {
+                self.stop(&error);
+                return;
+            }
+            self.commits.finish(&works);
+            spent = works;
+            spent.clear();
+        }
+    }
+
+    fn commit(&self, works: &[Work]) -> Result<(), Error> {
+        let started = self.parts.clock.now();
+        let mut ends: HashMap<base::StreamId, (Arc<StreamShared>, u64)> = HashMap::default();
+        let mut entries = Vec::with_capacity(works.len());
+        let mut bytes = 0;
+        for work in works {
+            match work {
+                Work::Append(append) => {
+                    bytes += append.chunk.len();
+                    let id = append.stream.id;
+                    let end = ends.entry(id).or_insert_with(|| (append.stream.clone(), 0));
+                    end.1 = append.chunk.next;
+                    entries.push(Entry::Append(id, append.chunk.clone()));
+                }
+                Work::Removed(id) => entries.push(Entry::Removed(*id)),
+            }
+        }
+        let rolled = self.wal.write(&entries, || {
+            ends.values().for_each(|(stream, end)| stream.written.raise(*end));
+        })?;
+        for (stream, end) in ends.values() {
+            stream.written.raise(*end);
+            stream.durable.raise(*end);
+        }
+        let took = self.parts.clock.now().saturating_duration_since(started);
+        self.metrics.commits.inc();
+        self.metrics.committed_bytes.inc_by(bytes as u64);
+        self.metrics.committed_entries.inc_by(works.len() as u64);
+        self.metrics.commit_seconds.observe(took.as_secs_f64());
+        self.metrics.queue_bytes.set(self.commits.bytes().cast_signed());
+        self.metrics.tail_bytes.set(self.cache.bytes().cast_signed());
+        if rolled {
+            self.behind.store(self.wal.live() > WAL_FILES_MAX, Ordering::Relaxed);
+            self.flush.lock().asked = true;
+            self.flush_wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The page writer's thread.
+    pub(super) fn run_page_writer(&self) {
+        let mut spent = Vec::new();
+        while let Some(works) = self.pages.take(std::mem::take(&mut spent)) {
+            if let Err(error) = self.write_pages(&works) {
+                self.stop(&error);
+                return;
+            }
+            self.pages.finish(&works);
+            spent = works;
+            spent.clear();
+        }
+    }
+
+    fn write_pages(&self, works: &[Work]) -> Result<(), Error> {
+        let mut ends: HashMap<base::StreamId, (Arc<StreamShared>, u64)> = HashMap::default();
+        for work in works {
+            if let Work::Append(append) = work {
+                let id = append.stream.id;
+                let end = ends.entry(id).or_insert_with(|| (append.stream.clone(), 0));
+                end.1 = append.chunk.next;
+            }
+        }
+        for (stream, end) in ends.values() {
+            stream.flush(self, false)?;
+            stream.written.raise(*end);
+            stream.durable.raise(*end);
+        }
+        let mut flush = self.flush.lock();
+        if !flush.unsynced {
+            flush.unsynced = true;
+            self.flush_wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The flusher's thread: sleeps until a file is full, or until what was written without a sync
+    /// has waited long enough.
+    pub(super) fn run_flusher(&self) {
+        loop {
+            let mut flush = self.flush.lock();
+            while !flush.asked && !flush.closing && self.check_running().is_ok() {
+                if flush.unsynced {
+                    let wait = Duration::from_millis(self.config.async_sync_interval.0);
+                    if self.flush_wake.wait_for(&mut flush, wait).timed_out() {
+                        break;
+                    }
+                } else {
+                    self.flush_wake.wait(&mut flush);
+                }
+            }
+            let closing = flush.closing;
+            let unsynced = std::mem::take(&mut flush.unsynced);
+            flush.asked = false;
+            drop(flush);
+            if closing || self.check_running().is_err() {
+                break;
+            }
+            let result = self.empty_full_files().and_then(|()| if unsynced { self.sync_pages() } else { Ok(()) });
+            if let Err(error) = result {
+                self.stop(&error);
+                break;
+            }
+        }
+        self.flush.lock().closed = true;
+        self.flush_done.notify_all();
+    }
+
+    /// Moves what is in all files of the write-ahead log but the newest to segments.
+    fn empty_full_files(&self) -> Result<(), Error> {
+        while let Some((number, streams)) = self.wal.oldest(false) {
+            for (id, end) in streams {
+                if let Some(stream) = self.find(id)
+                    && stream.log.lock().state.end < end
+                {
+                    stream.flush(self, true)?;
+                }
+            }
+            self.wal.release(number)?;
+            self.metrics.wal_files.set(i64::try_from(self.wal.live()).unwrap_or(i64::MAX));
+            let behind = self.wal.live() > WAL_FILES_MAX;
+            self.behind.store(behind, Ordering::Relaxed);
+            if !behind {
+                self.commits.wake_room();
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_pages(&self) -> Result<(), Error> {
+        let streams: Vec<_> = self.streams.read().values().cloned().collect();
+        for stream in streams.iter().filter(|stream| stream.is_async()) {
+            stream.flush(self, true)?;
+        }
+        Ok(())
+    }
+
+    /// Moves everything to segments.
+    pub(super) fn flush_all(&self) -> Result<(), Error> {
+        let streams: Vec<_> = self.streams.read().values().cloned().collect();
+        for stream in streams {
+            stream.flush(self, true)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn close_now(&self) -> Result<(), Error> {
+        if self.lock.lock().is_none() {
+            return Ok(());
+        }
+        self.commits.wait_done();
+        self.pages.wait_done();
+        self.commits.close();
+        self.pages.close();
+        let mut flush = self.flush.lock();
+        flush.closing = true;
+        self.flush_wake.notify_all();
+        while !flush.closed {
+            self.flush_done.wait(&mut flush);
+        }
+        drop(flush);
+        let result = self.check_running().and_then(|()| self.leave_clean());
+        let reason = Error::Stopped(Arc::from("closed"));
+        let mut place = self.reason.lock();
+        if place.is_none() {
+            *place = Some(reason);
+        }
+        drop(place);
+        self.stopped.store(true, Ordering::Release);
+        for stream in self.streams.read().values() {
+            stream.end_waits();
+        }
+        *self.lock.lock() = None;
+        result
+    }
+
+    fn leave_clean(&self) -> Result<(), Error> {
+        self.flush_all()?;
+        while let Some((number, _)) = self.wal.oldest(true) {
+            self.wal.release(number)?;
+        }
+        let disk = &self.parts.disk;
+        let fails = |action| {
+            let shown = disk.name(CLEAN);
+            move |e| Error::disk(action, shown, e)
+        };
+        let file = disk.create(CLEAN).map_err(fails("create"))?;
+        file.write_at(&mut [IoSlice::new(b"clean\n")], 0).map_err(fails("write"))?;
+        file.sync().map_err(fails("sync"))?;
+        disk.sync_dir("").map_err(fails("sync the folder of"))?;
+        info!("the log was closed in order");
+        Ok(())
+    }
+
+    /// Applies retention to every stream.
+    pub(super) fn maintain(&self) {
+        let now_ms = self.parts.clock.unix_ms();
+        let streams: Vec<_> = self.streams.read().values().cloned().collect();
+        for stream in streams {
+            if self.check_running().is_err() {
+                return;
+            }
+            if let Err(error) = self.retain(&stream, now_ms) {
+                warn!(stream = %stream.id, %error, "retention failed");
+                if !matches!(error, Error::Removed(_)) {
+                    self.stop(&error);
+                }
+            }
+        }
+    }
+
+    fn retain(&self, stream: &Arc<StreamShared>, now_ms: i64) -> Result<(), Error> {
+        let config = stream.config.read().clone();
+        let start = stream.start.load(Ordering::Acquire);
+        let wanted = {
+            let mut log = stream.log.lock();
+            if stream.removed.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            log.roll_old(&config, now_ms)?;
+            *stream.segments.write() = log.segments();
+            if !config.cleanup.delete {
+                return Ok(());
+            }
+            log.retained_start(&config, start, now_ms)
+        };
+        if wanted > start {
+            info!(stream = %stream.id, from = start, to = wanted, "retention moves the start");
+            crate::stream::Stream(stream.clone()).trim_to(base::Offset(wanted))?;
+        }
+        Ok(())
+    }
+}

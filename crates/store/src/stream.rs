@@ -1,0 +1,344 @@
+//! A stream: batches in the order of their offsets. Appends go to the tail in memory and to a
+//! committer's queue; the flusher moves them to segments later. Readers see what is durable.
+
+mod read;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use base::{Offset, StreamId};
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+
+use crate::batch::{self, BatchHeader, PLACE_LEN};
+use crate::commit::{Append, Work};
+use crate::config::{Durability, StreamConfig};
+use crate::error::Error;
+use crate::log::Log;
+use crate::segment::Segment;
+use crate::store;
+use crate::tail::{Chunk, Tail};
+use crate::wait::Mark;
+
+pub use read::{Headers, Read};
+
+/// What an append is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AppendOptions {
+    /// The leader's epoch; must not fall.
+    pub epoch: i32,
+    /// The broker's time, where it replaces the producer's, in milliseconds since 1970.
+    pub log_append_time: Option<i64>,
+}
+
+/// Where an append is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The first record's offset.
+    pub first: Offset,
+    /// One past the last record's offset.
+    pub next: Offset,
+}
+
+/// A stream; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stream(pub(crate) Arc<Shared>);
+
+/// What the handles of a stream share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: StreamId,
+    store: Weak<store::Shared>,
+    pub(crate) config: RwLock<StreamConfig>,
+    pub(crate) tail: Mutex<Tail>,
+    pub(crate) start: AtomicU64,
+    /// One past the last offset that was written, perhaps not synced.
+    pub(crate) written: Arc<Mark>,
+    /// One past the last offset that readers may see.
+    pub(crate) durable: Arc<Mark>,
+    pub(crate) log: Mutex<Log>,
+    pub(crate) segments: RwLock<Arc<[Arc<Segment>]>>,
+    pub(crate) blob: Mutex<Option<(u64, Bytes)>>,
+    pub(crate) removed: AtomicBool,
+    /// Why it takes nothing more.
+    pub(crate) fenced: OnceLock<Error>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        id: StreamId,
+        store: Weak<store::Shared>,
+        config: StreamConfig,
+        log: Log,
+    ) -> Self {
+        let end = log.end();
+        let segments = log.segments();
+        Self {
+            id,
+            store,
+            config: RwLock::new(config),
+            tail: Mutex::new(Tail::new(end, log.state.epochs.clone())),
+            start: AtomicU64::new(log.state.start),
+            written: Arc::new(Mark::new(end)),
+            durable: Arc::new(Mark::new(end)),
+            blob: Mutex::new(log.state.blob.clone()),
+            log: Mutex::new(log),
+            segments: RwLock::new(segments),
+            removed: AtomicBool::new(false),
+            fenced: OnceLock::new(),
+        }
+    }
+
+    fn store(&self) -> Result<Arc<store::Shared>, Error> {
+        self.store.upgrade().ok_or_else(|| Error::Stopped(Arc::from("the store is closed")))
+    }
+
+    /// Moves what is durable from the tail to segments; with `checkpoint`, makes that durable too.
+    /// Only the flusher's and the page writer's threads, and a start, come here.
+    pub(crate) fn flush(
+        self: &Arc<Self>,
+        store: &store::Shared,
+        checkpoint: bool,
+    ) -> Result<(), Error> {
+        let mut log = self.log.lock();
+        if self.removed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (chunks, epochs) = {
+            let tail = self.tail.lock();
+            let end = if self.is_async() { tail.next } else { self.durable.get() };
+            (tail.unflushed(end), tail.epochs.clone())
+        };
+        let bytes: usize = chunks.iter().map(Chunk::len).sum();
+        let config = self.config.read().clone();
+        log.append(&chunks, &config, store.parts.clock.unix_ms())?;
+        if let Some(last) = chunks.last() {
+            *self.segments.write() = log.segments();
+            self.tail.lock().flushed = last.next;
+            store.cache.flushed(self, last.next, bytes);
+            store.metrics.flushed_bytes.inc_by(bytes as u64);
+        }
+        if checkpoint && log.is_dirty() {
+            let blob = self.blob.lock().clone();
+            log.checkpoint(self.start.load(Ordering::Acquire), epochs, blob)?;
+            store.metrics.flushes.inc();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_async(&self) -> bool {
+        self.config.read().durability == Durability::Async
+    }
+
+    /// Nobody will be answered any more: the store has stopped or the stream is gone.
+    pub(crate) fn end_waits(&self) {
+        self.written.end();
+        self.durable.end();
+    }
+}
+
+impl Stream {
+    /// Its identity.
+    #[must_use]
+    pub fn id(&self) -> StreamId {
+        self.0.id
+    }
+
+    /// Changes its configuration. Going from [`Durability::Async`] to [`Durability::Sync`] first
+    /// syncs what was promised to nobody, and may block for that.
+    pub fn configure(&self, config: StreamConfig) {
+        let to_sync = self.0.is_async() && config.durability == Durability::Sync;
+        if to_sync && let Ok(store) = self.0.store() {
+            loop {
+                if let Err(error) = self.0.flush(&store, true) {
+                    store.stop(&error);
+                    break;
+                }
+                let tail = self.0.tail.lock();
+                if tail.flushed == tail.next {
+                    *self.0.config.write() = config;
+                    return;
+                }
+            }
+        }
+        *self.0.config.write() = config;
+    }
+
+    /// The first offset kept.
+    #[must_use]
+    pub fn start(&self) -> Offset {
+        Offset(self.0.start.load(Ordering::Acquire))
+    }
+
+    /// One past the last offset that readers may see.
+    #[must_use]
+    pub fn end(&self) -> Offset {
+        Offset(self.0.durable.get())
+    }
+
+    /// One past the last offset given out.
+    #[must_use]
+    pub fn appended_end(&self) -> Offset {
+        Offset(self.0.tail.lock().next)
+    }
+
+    /// Bytes at rest and in the tail.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let segments: u64 = self.0.segments.read().iter().map(|segment| segment.len()).sum();
+        let tail = self.0.tail.lock();
+        segments + tail.from(tail.flushed).map(|chunk| chunk.len() as u64).sum::<u64>()
+    }
+
+    /// The largest leader epoch that is at most `epoch`, and one past its last offset.
+    #[must_use]
+    pub fn epoch_end(&self, epoch: i32) -> Option<(i32, Offset)> {
+        let end = self.0.durable.get();
+        self.0.tail.lock().epoch_end(epoch, end).map(|(epoch, end)| (epoch, Offset(end)))
+    }
+
+    /// Gives one or more whole, validated batches their offsets and queues them. Never waits; the
+    /// order of calls is the order in the log. [`Stream::durable`] and [`Stream::written`] wait.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when too much is waiting to be written; [`Error::Batch`] for bytes that are
+    /// no batches; [`Error::Stopped`], [`Error::Removed`], [`Error::Damaged`].
+    pub fn append(&self, batches: Bytes, options: AppendOptions) -> Result<Appended, Error> {
+        let store = self.0.store()?;
+        store.check_running()?;
+        if let Some(error) = self.0.fenced.get() {
+            return Err(error.clone());
+        }
+        let pages = self.0.is_async();
+        let queue = if pages { &store.pages } else { &store.commits };
+        if !queue.has_room() || store.is_behind() {
+            store.metrics.busy.inc();
+            return Err(Error::Busy);
+        }
+        let mut rest = batches;
+        let mut parsed = Vec::with_capacity(1);
+        while !rest.is_empty() {
+            let header = BatchHeader::parse(&rest)?;
+            if header.total_len() > rest.len() {
+                return Err(batch::BatchError::Short.into());
+            }
+            let batch = rest.split_to(header.total_len());
+            let batch = match options.log_append_time {
+                Some(at) => batch::with_append_time(&batch, at),
+                None => batch,
+            };
+            parsed.push((header, batch));
+        }
+        let mut tail = self.0.tail.lock();
+        if self.0.removed.load(Ordering::Acquire) {
+            return Err(Error::Removed(self.0.id));
+        }
+        let first = tail.next;
+        for (header, batch) in parsed {
+            let chunk = place(tail.next, &header, &batch, options);
+            let charge = store.parts.ledger.force_charge(chunk.len());
+            store.cache.added(chunk.len());
+            tail.push(chunk.clone(), options.epoch, charge);
+            let stream = self.0.clone();
+            if !queue.push(Work::Append(Append { stream, chunk })) {
+                return Err(Error::Stopped(Arc::from("the store is closing")));
+            }
+        }
+        Ok(Appended { first: Offset(first), next: Offset(tail.next) })
+    }
+
+    /// Waits until everything below `next` is as durable as the stream promises.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], [`Error::Removed`] when it never will be.
+    pub async fn durable(&self, next: Offset) -> Result<(), Error> {
+        if self.0.durable.reach(next.0).await { Ok(()) } else { Err(self.over()) }
+    }
+
+    /// Waits until everything below `next` has been written; a crash of the machine may lose it.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], [`Error::Removed`] when it never will be.
+    pub async fn written(&self, next: Offset) -> Result<(), Error> {
+        if self.0.written.reach(next.0).await { Ok(()) } else { Err(self.over()) }
+    }
+
+    fn over(&self) -> Error {
+        if self.0.removed.load(Ordering::Acquire) {
+            return Error::Removed(self.0.id);
+        }
+        match self.0.store().and_then(|store| store.check_running()) {
+            Err(error) => error,
+            Ok(()) => Error::Stopped(Arc::from("the store is closing")),
+        }
+    }
+
+    /// Tells of new data.
+    #[must_use]
+    pub fn changed(&self) -> Changed {
+        Changed(self.0.durable.clone())
+    }
+
+    /// Deletes what lies below `start`; durable when it returns. Returns the new first offset.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] beyond the end; whatever the disk answers.
+    pub fn trim_to(&self, start: Offset) -> Result<Offset, Error> {
+        let store = self.0.store()?;
+        store.check_running()?;
+        let end = self.0.durable.get();
+        if start.0 > end {
+            return Err(Error::OutOfRange { offset: start.0, start: self.start().0, end });
+        }
+        self.0.flush(&store, true)?;
+        let mut log = self.0.log.lock();
+        let before = self.0.start.fetch_max(start.0, Ordering::AcqRel);
+        let start = before.max(start.0);
+        let epochs = {
+            let mut tail = self.0.tail.lock();
+            tail.trim_epochs(start);
+            tail.epochs.clone()
+        };
+        log.checkpoint(start, epochs, None)?;
+        let removed = log.remove_below(start)?;
+        store.metrics.retained_bytes.inc_by(removed);
+        *self.0.segments.write() = log.segments();
+        Ok(Offset(start))
+    }
+
+    /// Keeps `blob`, which belongs to offset `at`, with the next checkpoint.
+    pub fn checkpoint_blob(&self, at: Offset, blob: Bytes) {
+        *self.0.blob.lock() = Some((at.0, blob));
+    }
+
+    /// The newest blob that was kept.
+    #[must_use]
+    pub fn blob(&self) -> Option<(Offset, Bytes)> {
+        self.0.blob.lock().clone().map(|(at, blob)| (Offset(at), blob))
+    }
+}
+
+/// The chunk of a batch at `base`.
+fn place(base: u64, header: &BatchHeader, batch: &Bytes, options: AppendOptions) -> Chunk {
+    let head = batch::place(base, header.length, options.epoch);
+    let records = u64::try_from(header.last_offset_delta).unwrap_or(0) + 1;
+    Chunk {
+        base,
+        next: base + records,
+        max_timestamp: options.log_append_time.unwrap_or(header.max_timestamp),
+        head: Bytes::copy_from_slice(&head),
+        body: batch.slice(PLACE_LEN..),
+    }
+}
+
+/// See [`Stream::changed`].
+#[derive(Clone, Debug)]
+pub struct Changed(Arc<Mark>);
+
+impl Changed {
+    /// Waits until readers may see more than what lies below `end`, or never will.
+    pub async fn wait_past(&self, end: Offset) {
+        self.0.reach(end.0 + 1).await;
+    }
+}

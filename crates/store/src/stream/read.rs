@@ -1,0 +1,202 @@
+//! Reading a stream: the tail from memory, the rest from segments.
+
+use base::Offset;
+use bytes::Bytes;
+
+use super::Stream;
+use crate::batch::{self, BatchHeader, HEADER_LEN};
+use crate::error::Error;
+use crate::segment::Piece;
+
+/// How much a batch may hold once decompressed when a record is looked for in it, in bytes.
+const DECOMPRESSED_MAX: usize = 256 << 20;
+
+/// What a read found: whole batches, the first of which may begin before the offset asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Read {
+    /// The bytes, in order.
+    pub pieces: Vec<Piece>,
+    /// How many.
+    pub bytes: usize,
+    /// One past the last offset in them.
+    pub next: Offset,
+}
+
+/// The headers of a stream's batches, as [`Stream::headers`] found them.
+pub type Headers = std::vec::IntoIter<Result<BatchHeader, Error>>;
+
+impl Stream {
+    /// Whether [`Stream::read`] from here needs no disk.
+    #[must_use]
+    pub fn read_is_cached(&self, from: Offset) -> bool {
+        self.0.tail.lock().first() <= from.0
+    }
+
+    /// Whole batches from the one that holds `from` on: the first always, later ones while all
+    /// together are at most `max_bytes`. Empty at the end. May read from disk.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`]; [`Error::Damaged`] when bytes on disk are not those that were
+    /// written; whatever the disk answers.
+    pub fn read(&self, from: Offset, max_bytes: usize) -> Result<Read, Error> {
+        let (start, end) = (self.start().0, self.0.durable.get());
+        if from.0 < start || from.0 > end {
+            return Err(Error::OutOfRange { offset: from.0, start, end });
+        }
+        if let Some(read) = self.read_tail(from.0, end, max_bytes) {
+            return Ok(read);
+        }
+        let mut read = Read { next: from, ..Read::default() };
+        let segments = self.0.segments.read().clone();
+        let at = segments.partition_point(|segment| segment.next() <= from.0);
+        for segment in segments.iter().skip(at) {
+            let left = max_bytes.saturating_sub(read.bytes);
+            if read.bytes > 0 && left < HEADER_LEN {
+                break;
+            }
+            let Some((piece, next)) = segment.read(read.next.0, left).inspect_err(|error| self.note(error))?
+            else {
+                continue;
+            };
+            if read.bytes > 0 && piece.len() > left {
+                break;
+            }
+            read.bytes += piece.len();
+            read.next = Offset(next);
+            read.pieces.push(piece);
+            if next < segment.next() {
+                break;
+            }
+        }
+        if read.bytes == 0 {
+            // What was in the tail a moment ago is in a segment now, or the other way round.
+            return Ok(self.read_tail(from.0, end, max_bytes).unwrap_or(read));
+        }
+        Ok(read)
+    }
+
+    fn note(&self, error: &Error) {
+        if let (Error::Damaged { .. }, Ok(store)) = (error, self.0.store()) {
+            store.metrics.damaged.inc();
+            tracing::error!(stream = %self.0.id, %error, "damaged bytes were met");
+        }
+    }
+
+    /// From memory, when the offset is there.
+    fn read_tail(&self, from: u64, end: u64, max_bytes: usize) -> Option<Read> {
+        let tail = self.0.tail.lock();
+        if tail.first() > from {
+            return None;
+        }
+        let mut read = Read { next: Offset(from), ..Read::default() };
+        for chunk in tail.from(from).take_while(|chunk| chunk.next <= end) {
+            let length = chunk.len();
+            if read.bytes > 0 && read.bytes + length > max_bytes {
+                break;
+            }
+            read.bytes += length;
+            read.next = Offset(chunk.next);
+            read.pieces.push(Piece::Memory(chunk.head.clone()));
+            read.pieces.push(Piece::Memory(chunk.body.clone()));
+        }
+        Some(read)
+    }
+
+    /// The first record whose timestamp is at least `at`: offset, timestamp, leader epoch. May
+    /// read from disk.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Batch`]; whatever the disk answers.
+    pub fn by_timestamp(&self, at: i64) -> Result<Option<(Offset, i64, i32)>, Error> {
+        let (start, end) = (self.start().0, self.0.durable.get());
+        let segments = self.0.segments.read().clone();
+        let mut from = start;
+        for segment in segments.iter().filter(|segment| segment.next() > start) {
+            while segment.max_timestamp() >= at {
+                let Some(batch) = segment.by_timestamp(at, from)? else { break };
+                if let Some(found) = first_record(&batch, at, start)? {
+                    return Ok(Some(found));
+                }
+                from = BatchHeader::parse(&batch)?.next_offset();
+            }
+            from = from.max(segment.next());
+        }
+        let chunks: Vec<_> = {
+            let tail = self.0.tail.lock();
+            let later = tail.from(from).take_while(|chunk| chunk.next <= end);
+            later.filter(|chunk| chunk.max_timestamp >= at).cloned().collect()
+        };
+        for chunk in chunks {
+            if let Some(found) = first_record(&chunk.whole(), at, start)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record that has the largest timestamp: offset, timestamp, leader epoch. May read
+    /// from disk.
+    ///
+    /// # Errors
+    /// As [`Stream::by_timestamp`].
+    pub fn max_timestamp(&self) -> Result<Option<(Offset, i64, i32)>, Error> {
+        let start = self.start().0;
+        let segments = self.0.segments.read().clone();
+        let kept = segments.iter().filter(|segment| segment.next() > start);
+        let at_rest = kept.map(|segment| segment.max_timestamp()).max().unwrap_or(-1);
+        let end = self.0.durable.get();
+        let in_tail = {
+            let tail = self.0.tail.lock();
+            let visible = tail.from(start).take_while(|chunk| chunk.next <= end);
+            visible.map(|chunk| chunk.max_timestamp).max().unwrap_or(-1)
+        };
+        let max = at_rest.max(in_tail);
+        if max < 0 { Ok(None) } else { self.by_timestamp(max) }
+    }
+
+    /// The headers of the batches from the one that holds `from` on. Reads from disk.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; whatever the disk answers.
+    pub fn headers(&self, from: Offset) -> Result<Headers, Error> {
+        let mut headers = Vec::new();
+        let segments = self.0.segments.read().clone();
+        let mut from = from.0.max(self.start().0);
+        for segment in segments.iter().filter(|segment| segment.next() > from) {
+            segment.headers(from, |header| headers.push(Ok(header)))?;
+        }
+        from = segments.last().map_or(from, |segment| segment.next().max(from));
+        let tail = self.0.tail.lock();
+        headers.extend(tail.from(from).filter_map(|chunk| chunk.header().map(Ok)));
+        Ok(headers.into_iter())
+    }
+}
+
+/// The first record of a batch at or behind `start` whose timestamp is at least `at`.
+fn first_record(
+    batch: &[u8],
+    at: i64,
+    start: u64,
+) -> Result<Option<(Offset, i64, i32)>, Error> {
+    let header = BatchHeader::parse(batch)?;
+    let base = u64::try_from(header.base_offset).unwrap_or(0);
+    if header.is_log_append_time() && header.max_timestamp >= at {
+        return Ok(Some((Offset(base.max(start)), header.max_timestamp, header.leader_epoch)));
+    }
+    let codec = header.compression().ok_or(batch::BatchError::Record("codec"))?;
+    let body = batch.get(HEADER_LEN..).unwrap_or_default();
+    let plain = if codec == batch::Compression::None {
+        Bytes::copy_from_slice(body)
+    } else {
+        Bytes::from(batch::decompress(codec, body, DECOMPRESSED_MAX)?)
+    };
+    for record in batch::records(&plain) {
+        let record = record?;
+        let offset = base + u64::try_from(record.offset_delta).unwrap_or(0);
+        let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
+        if timestamp >= at && offset >= start {
+            return Ok(Some((Offset(offset), timestamp, header.leader_epoch)));
+        }
+    }
+    Ok(None)
+}

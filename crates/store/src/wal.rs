@@ -1,0 +1,391 @@
+//! The write-ahead log: what is acknowledged is here first, all streams in one sequence.
+//!
+//! A file is a run of frames: 56 bytes of header, the payload, padding to 8 bytes. Files are
+//! allocated at full size and used again under a new number; a frame carries the number of the
+//! file it was written for, so that leftovers are no entries. The first frame of a file says where
+//! the file before it ended.
+//!
+//! The committer writes all frames of one *write* with one call and syncs once, and has one write
+//! under way at a time. So only the frames of the newest write can be torn, and they were never
+//! acknowledged; a bad frame with good ones of a later write behind it is damage ([`replay`]).
+
+mod replay;
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use base::{HashMap, StreamId, TopicId};
+use parking_lot::Mutex;
+use tracing::debug;
+use uuid::Uuid;
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::Error;
+use crate::tail::Chunk;
+
+pub(crate) use replay::{Found, replay};
+
+/// Where the files are.
+pub(crate) const FOLDER: &str = "wal";
+const MAGIC: u32 = 0x5354_4c31;
+pub(crate) const HEADER_LEN: usize = 56;
+/// Frames begin at multiples of this.
+const ALIGN: usize = 8;
+/// How many files are kept for use.
+const SPARES_MAX: usize = 2;
+
+/// What a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The first of a file: number and end of the file before.
+    Start = 1,
+    /// A batch of a stream.
+    Append = 2,
+    /// A stream is no more.
+    Removed = 3,
+}
+
+/// A frame's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) kind: Kind,
+    /// Whether it is the last one of its write.
+    pub(crate) last: bool,
+    /// Of the payload.
+    pub(crate) length: u32,
+    pub(crate) file: u64,
+    pub(crate) write: u64,
+    pub(crate) stream: StreamId,
+}
+
+impl Frame {
+    fn encode(&self, payload: &[&[u8]]) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.length.to_le_bytes());
+        bytes[12] = self.kind as u8;
+        bytes[13] = u8::from(self.last);
+        bytes[16..24].copy_from_slice(&self.file.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.write.to_le_bytes());
+        bytes[32..48].copy_from_slice(self.stream.topic.0.as_bytes());
+        bytes[48..52].copy_from_slice(&self.stream.partition.to_le_bytes());
+        let crc = checksum(&bytes[8..], payload.iter().copied());
+        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a header; `None` when the bytes are none. The checksum is not looked at.
+    fn decode(bytes: &[u8; HEADER_LEN]) -> Option<Self> {
+        let word = |at: usize| -> [u8; 4] { [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]] };
+        let long = |at: usize| u64::from(u32::from_le_bytes(word(at))) | (u64::from(u32::from_le_bytes(word(at + 4))) << 32);
+        if u32::from_le_bytes(word(0)) != MAGIC {
+            return None;
+        }
+        let kind = match bytes[12] {
+            1 => Kind::Start,
+            2 => Kind::Append,
+            3 => Kind::Removed,
+            _ => return None,
+        };
+        let topic = TopicId(Uuid::from_slice(&bytes[32..48]).ok()?);
+        Some(Self {
+            kind,
+            last: bytes[13] != 0,
+            length: u32::from_le_bytes(word(8)),
+            file: long(16),
+            write: long(24),
+            stream: StreamId { topic, partition: u32::from_le_bytes(word(48)) },
+        })
+    }
+}
+
+fn checksum<'a>(header: &[u8], payload: impl Iterator<Item = &'a [u8]>) -> u32 {
+    payload.fold(crc32c::crc32c(header), crc32c::crc32c_append)
+}
+
+fn padded(length: usize) -> usize {
+    (HEADER_LEN + length).next_multiple_of(ALIGN)
+}
+
+pub(crate) fn path(number: u64) -> String {
+    format!("{FOLDER}/{number:016}.wal")
+}
+
+fn spare_path(number: u64) -> String {
+    format!("{FOLDER}/{number:016}.spare")
+}
+
+/// What is to be written.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    Append(StreamId, Chunk),
+    Removed(StreamId),
+}
+
+impl Entry {
+    fn stream(&self) -> StreamId {
+        match self {
+            Self::Append(stream, _) | Self::Removed(stream) => *stream,
+        }
+    }
+
+    fn payload(&self) -> [&[u8]; 2] {
+        match self {
+            Self::Append(_, chunk) => [&chunk.head, &chunk.body],
+            Self::Removed(_) => [&[], &[]],
+        }
+    }
+
+    fn length(&self) -> usize {
+        self.payload().iter().map(|part| part.len()).sum()
+    }
+}
+
+/// A file that holds entries which are not all in segments yet.
+#[derive(Debug)]
+struct File {
+    number: u64,
+    file: Arc<dyn DiskFile>,
+    capacity: u64,
+    position: u64,
+    /// The streams in it, and where each one's last entry in it ends.
+    streams: HashMap<StreamId, u64>,
+}
+
+/// The files, shared by the committer, who writes to the last, and the flusher, who empties the
+/// first.
+#[derive(Debug)]
+pub(crate) struct Wal {
+    disk: Arc<dyn Disk>,
+    file_bytes: u64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    files: VecDeque<File>,
+    spares: Vec<u64>,
+    next_number: u64,
+    write: u64,
+}
+
+impl Wal {
+    /// A log that goes on behind file `last`, with these files free for use.
+    pub(crate) fn new(disk: Arc<dyn Disk>, file_bytes: u64, last: u64, spares: Vec<u64>) -> Self {
+        let inner =
+            Inner { files: VecDeque::new(), spares, next_number: last + 1, write: 0 };
+        Self { disk, file_bytes, inner: Mutex::new(inner) }
+    }
+
+    /// How many files hold entries.
+    pub(crate) fn live(&self) -> usize {
+        self.inner.lock().files.len()
+    }
+
+    /// Writes and syncs all entries, in one write if one file holds them. True when a new file was
+    /// begun: there is something to flush.
+    pub(crate) fn write(
+        &self,
+        entries: &[Entry],
+        written: impl Fn(),
+    ) -> Result<bool, Error> {
+        let mut rolled = false;
+        let mut rest = entries;
+        while let Some(first) = rest.first() {
+            let room = self.room();
+            let mut taken = 0;
+            let mut bytes = 0;
+            for entry in rest {
+                let length = padded(entry.length()) as u64;
+                if bytes + length > room {
+                    break;
+                }
+                bytes += length;
+                taken += 1;
+            }
+            if taken == 0 {
+                rolled |= self.roll(padded(first.length()) as u64)?;
+                continue;
+            }
+            let (now, later) = rest.split_at(taken);
+            self.write_frames(now)?;
+            if later.is_empty() {
+                written();
+            }
+            self.sync()?;
+            rest = later;
+        }
+        Ok(rolled)
+    }
+
+    fn room(&self) -> u64 {
+        let inner = self.inner.lock();
+        inner.files.back().map_or(0, |file| file.capacity.saturating_sub(file.position))
+    }
+
+    fn write_frames(&self, entries: &[Entry]) -> Result<(), Error> {
+        let (file, number, position, write) = {
+            let mut inner = self.inner.lock();
+            inner.write += 1;
+            let write = inner.write;
+            let Some(file) = inner.files.back() else { return Ok(()) };
+            (file.file.clone(), file.number, file.position, write)
+        };
+        let last = entries.len().saturating_sub(1);
+        let headers: Vec<[u8; HEADER_LEN]> = entries
+            .iter()
+            .enumerate()
+            .map(|(at, entry)| {
+                let frame = Frame {
+                    kind: match entry {
+                        Entry::Append(..) => Kind::Append,
+                        Entry::Removed(_) => Kind::Removed,
+                    },
+                    last: at == last,
+                    length: u32::try_from(entry.length()).unwrap_or(u32::MAX),
+                    file: number,
+                    write,
+                    stream: entry.stream(),
+                };
+                frame.encode(&entry.payload())
+            })
+            .collect();
+        const PADDING: [u8; ALIGN] = [0; ALIGN];
+        let mut parts = Vec::with_capacity(entries.len() * 4);
+        let mut bytes = 0;
+        for (header, entry) in headers.iter().zip(entries) {
+            let whole = padded(entry.length());
+            let padding = whole - HEADER_LEN - entry.length();
+            let [head, body] = entry.payload();
+            for part in [&header[..], head, body, &PADDING[..padding]] {
+                if !part.is_empty() {
+                    parts.push(IoSlice::new(part));
+                }
+            }
+            bytes += whole;
+        }
+        file.write_at(&mut parts, position)
+            .map_err(|e| Error::disk("write", self.disk.name(&path(number)), e))?;
+        self.note(entries, bytes as u64);
+        Ok(())
+    }
+
+    fn note(&self, entries: &[Entry], bytes: u64) {
+        let mut inner = self.inner.lock();
+        let Some(file) = inner.files.back_mut() else { return };
+        file.position += bytes;
+        for entry in entries {
+            match entry {
+                Entry::Append(stream, chunk) => {
+                    let end = file.streams.entry(*stream).or_default();
+                    *end = chunk.next.max(*end);
+                }
+                // The file has to outlive nothing: the streams' folder goes next.
+                Entry::Removed(stream) => {
+                    file.streams.entry(*stream).or_default();
+                }
+            }
+        }
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        let (file, number) = {
+            let inner = self.inner.lock();
+            let Some(file) = inner.files.back() else { return Ok(()) };
+            (file.file.clone(), file.number)
+        };
+        file.sync().map_err(|e| Error::disk("sync", self.disk.name(&path(number)), e))
+    }
+
+    /// Begins a new file with room for at least `needed` bytes. True when there was one before.
+    fn roll(&self, needed: u64) -> Result<bool, Error> {
+        let (number, spare, before) = {
+            let mut inner = self.inner.lock();
+            let number = inner.next_number;
+            inner.next_number += 1;
+            let before = inner.files.back().map(|file| (file.number, file.position));
+            (number, inner.spares.pop(), before)
+        };
+        let name = path(number);
+        let fails = |action| {
+            let shown = self.disk.name(&name);
+            move |e| Error::disk(action, shown, e)
+        };
+        if let Some(spare) = spare {
+            self.disk.rename(&spare_path(spare), &name).map_err(fails("rename to"))?;
+        }
+        let file = self.disk.create(&name).map_err(fails("create"))?;
+        let payload = start_payload(before);
+        let first = padded(payload.len()) as u64;
+        let capacity = self.file_bytes.max(needed + first);
+        file.allocate(capacity).map_err(fails("allocate"))?;
+        self.disk.sync_dir(FOLDER).map_err(fails("sync the folder of"))?;
+        let frame = Frame {
+            kind: Kind::Start,
+            last: true,
+            length: u32::try_from(payload.len()).unwrap_or(0),
+            file: number,
+            write: self.inner.lock().write,
+            stream: StreamId { topic: TopicId(Uuid::nil()), partition: 0 },
+        };
+        let mut bytes = frame.encode(&[&payload]).to_vec();
+        bytes.extend_from_slice(&payload);
+        bytes.resize(padded(payload.len()), 0);
+        file.write_at(&mut [IoSlice::new(&bytes)], 0).map_err(fails("write"))?;
+        file.sync().map_err(fails("sync"))?;
+        debug!(number, ?spare, "a new file of the write-ahead log");
+        let streams = HashMap::default();
+        let new = File { number, file, capacity, position: first, streams };
+        self.inner.lock().files.push_back(new);
+        Ok(before.is_some())
+    }
+
+    /// The streams of the oldest file but the current one, and where each ends in it. With
+    /// `current`, of the current file too.
+    pub(crate) fn oldest(&self, current: bool) -> Option<(u64, Vec<(StreamId, u64)>)> {
+        let inner = self.inner.lock();
+        if inner.files.len() < 2 && !current {
+            return None;
+        }
+        let file = inner.files.front()?;
+        Some((file.number, file.streams.iter().map(|(id, end)| (*id, *end)).collect()))
+    }
+
+    /// Everything in file `number`, the oldest, is in segments: it may be used again.
+    pub(crate) fn release(&self, number: u64) -> Result<(), Error> {
+        let name = self.disk.name(&path(number));
+        let (keep, ours) = {
+            let mut inner = self.inner.lock();
+            let ours = inner.files.front().is_some_and(|file| file.number == number);
+            let file = if ours { inner.files.pop_front() } else { None };
+            let usual = file.is_some_and(|file| file.capacity == self.file_bytes);
+            (usual && inner.spares.len() < SPARES_MAX, ours)
+        };
+        if !ours {
+            return Ok(());
+        }
+        discard(&*self.disk, number, keep).map_err(|e| Error::disk("release", name, e))?;
+        if keep {
+            self.inner.lock().spares.push(number);
+        }
+        Ok(())
+    }
+}
+
+/// Takes a file out of the log: to be used again, or for good.
+pub(crate) fn discard(disk: &dyn Disk, number: u64, keep: bool) -> std::io::Result<()> {
+    if keep {
+        disk.rename(&path(number), &spare_path(number))?;
+    } else {
+        disk.remove(&path(number))?;
+    }
+    disk.sync_dir(FOLDER)
+}
+
+fn start_payload(before: Option<(u64, u64)>) -> Vec<u8> {
+    let (number, end) = before.unwrap_or((0, 0));
+    let mut payload = number.to_le_bytes().to_vec();
+    payload.extend_from_slice(&end.to_le_bytes());
+    payload
+}

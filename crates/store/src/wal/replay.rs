@@ -1,0 +1,206 @@
+//! Reading the write-ahead log after a start, and telling a torn tail from damage.
+
+use std::sync::Arc;
+
+use base::StreamId;
+use bytes::Bytes;
+
+use super::{ALIGN, FOLDER, Frame, HEADER_LEN, Kind, checksum, padded, path};
+use crate::disk::{Disk, DiskFile};
+use crate::error::Error;
+
+/// What a start found in the log.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    /// The files with entries, oldest first.
+    pub(crate) files: Vec<u64>,
+    /// The files that may be used again.
+    pub(crate) spares: Vec<u64>,
+    /// How many entries there were.
+    pub(crate) entries: u64,
+    /// How many bytes they took.
+    pub(crate) bytes: u64,
+    /// Whether the newest write was torn; what was torn had not been acknowledged.
+    pub(crate) torn: bool,
+    /// Bytes that were acknowledged and are not readable.
+    pub(crate) damage: Vec<Error>,
+}
+
+/// An entry.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Append(StreamId, Bytes),
+    Removed(StreamId),
+}
+
+/// The largest payload that is believed: a frame of more is none.
+const PAYLOAD_MAX: u32 = 1 << 30;
+
+/// Reads all entries in order.
+pub(crate) fn replay(
+    disk: &dyn Disk,
+    mut entry: impl FnMut(Found) -> Result<(), Error>,
+) -> Result<Replay, Error> {
+    let mut report = Replay::default();
+    let names = disk
+        .list(FOLDER)
+        .map_err(|e| Error::disk("list", disk.name(FOLDER), e))?;
+    for name in names {
+        if let Some(number) = name.strip_suffix(".wal").and_then(|n| n.parse().ok()) {
+            report.files.push(number);
+        } else if let Some(number) = name.strip_suffix(".spare").and_then(|n| n.parse().ok()) {
+            report.spares.push(number);
+        }
+    }
+    report.files.sort_unstable();
+    let mut before: Option<(u64, u64)> = None;
+    for number in report.files.clone() {
+        let file = read_file(disk, number)?;
+        let end = replay_file(disk, &file, number, before, &mut report, &mut entry)?;
+        before = Some((number, end));
+    }
+    // What follows a torn file would have been found by its successor's first frame.
+    Ok(report)
+}
+
+fn read_file(disk: &dyn Disk, number: u64) -> Result<Arc<dyn DiskFile>, Error> {
+    let name = path(number);
+    disk.open(&name).map_err(|e| Error::disk("open", disk.name(&name), e))
+}
+
+struct Reader<'a> {
+    file: &'a dyn DiskFile,
+    number: u64,
+    len: u64,
+    name: String,
+}
+
+impl Reader<'_> {
+    fn fill(&self, buffer: &mut [u8], position: u64) -> Result<(), Error> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let rest = buffer.get_mut(done..).unwrap_or_default();
+            match self.file.read_at(rest, position + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(error) => return Err(Error::disk("read", self.name.clone(), error)),
+            }
+        }
+        buffer.get_mut(done..).unwrap_or_default().fill(0);
+        Ok(())
+    }
+
+    /// The frame at `position`, if a whole and undamaged one of this file is there.
+    fn frame(&self, position: u64) -> Result<Option<(Frame, Bytes)>, Error> {
+        if position + HEADER_LEN as u64 > self.len {
+            return Ok(None);
+        }
+        let mut header = [0; HEADER_LEN];
+        self.fill(&mut header, position)?;
+        let Some(frame) = Frame::decode(&header) else { return Ok(None) };
+        let end = position + HEADER_LEN as u64 + u64::from(frame.length);
+        if frame.file != self.number || frame.length > PAYLOAD_MAX || end > self.len {
+            return Ok(None);
+        }
+        let mut payload = vec![0; frame.length as usize];
+        self.fill(&mut payload, position + HEADER_LEN as u64)?;
+        let found = checksum(&header[8..], std::iter::once(&payload[..]));
+        let sound = header[4..8] == found.to_le_bytes();
+        Ok(sound.then(|| (frame, Bytes::from(payload))))
+    }
+
+    /// The first whole frame behind `position`.
+    fn next_sound(&self, mut position: u64) -> Result<Option<(u64, Frame)>, Error> {
+        const WINDOW: usize = 1 << 20;
+        let mut window = vec![0; WINDOW];
+        while position < self.len {
+            self.fill(&mut window, position)?;
+            for at in (0..WINDOW - 4).step_by(ALIGN) {
+                let magic = window.get(at..at + 4).unwrap_or_default();
+                if magic != super::MAGIC.to_le_bytes() {
+                    continue;
+                }
+                if let Some((frame, _)) = self.frame(position + at as u64)? {
+                    return Ok(Some((position + at as u64, frame)));
+                }
+            }
+            position += WINDOW as u64;
+        }
+        Ok(None)
+    }
+}
+
+/// Replays one file; returns where its entries end.
+fn replay_file(
+    disk: &dyn Disk,
+    file: &Arc<dyn DiskFile>,
+    number: u64,
+    before: Option<(u64, u64)>,
+    report: &mut Replay,
+    entry: &mut impl FnMut(Found) -> Result<(), Error>,
+) -> Result<u64, Error> {
+    let name = disk.name(&path(number));
+    let len = file.len().map_err(|e| Error::disk("measure", name.clone(), e))?;
+    let reader = Reader { file: &**file, number, len, name };
+    let mut position = 0;
+    // The newest write seen, and whether its last frame was.
+    let (mut write, mut whole) = (0, true);
+    loop {
+        while let Some((frame, payload)) = reader.frame(position)? {
+            match frame.kind {
+                Kind::Start => check_start(&reader, &payload, before, report),
+                Kind::Append => entry(Found::Append(frame.stream, payload))?,
+                Kind::Removed => entry(Found::Removed(frame.stream))?,
+            }
+            if frame.kind != Kind::Start {
+                report.entries += 1;
+                report.bytes += u64::from(frame.length);
+            }
+            (write, whole) = (frame.write, frame.last);
+            position += padded(frame.length as usize) as u64;
+        }
+        // The bad frame belongs to write `torn` or to none.
+        let torn = if whole { write + 1 } else { write };
+        let Some((at, frame)) = reader.next_sound(position + ALIGN as u64)? else {
+            report.torn |= !whole;
+            return Ok(position);
+        };
+        if frame.write <= torn {
+            report.torn = true;
+            return Ok(position);
+        }
+        report.damage.push(Error::Damaged {
+            path: reader.name.clone(),
+            position,
+            what: format!("{} bytes of acknowledged entries are unreadable", at - position),
+        });
+        position = at;
+    }
+}
+
+/// The file before this one must end where this one says it did.
+fn check_start(
+    reader: &Reader<'_>,
+    payload: &Bytes,
+    before: Option<(u64, u64)>,
+    report: &mut Replay,
+) {
+    let Some((numbers, _)) = payload.split_first_chunk::<8>() else { return };
+    let said = u64::from_le_bytes(*numbers);
+    let end = payload.get(8..16).and_then(<[u8]>::first_chunk::<8>).copied().unwrap_or_default();
+    let end = u64::from_le_bytes(end);
+    let Some((number, found)) = before else { return };
+    if said == number && end > found {
+        report.damage.push(Error::Damaged {
+            path: path(number),
+            position: found,
+            what: format!("{} bytes of acknowledged entries are unreadable", end - found),
+        });
+    } else if said != 0 && said != number {
+        report.damage.push(Error::Damaged {
+            path: reader.name.clone(),
+            position: 0,
+            what: format!("file {said} of the write-ahead log is missing before it"),
+        });
+    }
+}
