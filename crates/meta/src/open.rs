@@ -1,0 +1,109 @@
+//! Opening the file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base::Rng;
+use parking_lot::Mutex;
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend};
+use serde::de::DeserializeOwned;
+
+use crate::{CLUSTER_ID, DELETING, Error, Meta, PRODUCER_ID, SETTINGS, Shared, State, TOPICS, USERS};
+
+/// How much of the file the library keeps in memory, in bytes; the whole state is in memory
+/// anyway.
+const CACHE_BYTES: usize = 1 << 20;
+
+impl Meta {
+    /// Opens the file at `path`, makes one when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::Damaged`]; whatever the disk answers.
+    pub fn open(path: &Path, rng: Rng) -> Result<Self, Error> {
+        let shown = path.display().to_string();
+        let database = Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .create(path)
+            .map_err(|e| Error::database(&shown, e.into()))?;
+        Self::load(database, shown, rng)
+    }
+
+    /// One on `backend`, such as memory, for tests.
+    ///
+    /// # Errors
+    /// As [`Meta::open`].
+    pub fn on(backend: impl StorageBackend, rng: Rng) -> Result<Self, Error> {
+        let shown = "memory".to_owned();
+        let database = Builder::new()
+            .create_with_backend(backend)
+            .map_err(|e| Error::database(&shown, e.into()))?;
+        Self::load(database, shown, rng)
+    }
+
+    /// One that is gone when it is dropped, for tests.
+    ///
+    /// # Errors
+    /// As [`Meta::open`].
+    pub fn in_memory(rng: Rng) -> Result<Self, Error> {
+        Self::on(redb::backends::InMemoryBackend::new(), rng)
+    }
+
+    fn load(database: Database, path: String, rng: Rng) -> Result<Self, Error> {
+        let state = Mutex::new(State::default());
+        let meta = Self(Arc::new(Shared { database, path, rng, state }));
+        meta.change(|change| {
+            change.open_table(TOPICS)?;
+            change.open_table(DELETING)?;
+            change.open_table(SETTINGS)?;
+            change.open_table(USERS)?;
+            Ok(())
+        })?;
+        meta.read()?;
+        if meta.setting(CLUSTER_ID).is_none() {
+            let id = meta.0.rng.uuid().simple().to_string();
+            meta.set_setting(CLUSTER_ID, id.get(..22).unwrap_or(&id))?;
+        }
+        Ok(meta)
+    }
+
+    fn read(&self) -> Result<(), Error> {
+        let fails = |error: redb::Error| Error::database(&self.0.path, error);
+        let mut state = State::default();
+        let view = self.0.database.begin_read().map_err(|e| fails(e.into()))?;
+        let table = view.open_table(TOPICS).map_err(|e| fails(e.into()))?;
+        for row in table.iter().map_err(|e| fails(e.into()))? {
+            let (key, value) = row.map_err(|e| fails(e.into()))?;
+            let topic = self.parse("topic", key.value(), value.value())?;
+            state.topics.insert(key.value().to_owned(), topic);
+        }
+        let table = view.open_table(DELETING).map_err(|e| fails(e.into()))?;
+        for row in table.iter().map_err(|e| fails(e.into()))? {
+            let (key, value) = row.map_err(|e| fails(e.into()))?;
+            let topic: crate::Topic = self.parse("deleted topic", key.value(), value.value())?;
+            state.deleting.insert(topic.id, topic);
+        }
+        let table = view.open_table(SETTINGS).map_err(|e| fails(e.into()))?;
+        for row in table.iter().map_err(|e| fails(e.into()))? {
+            let (key, value) = row.map_err(|e| fails(e.into()))?;
+            state.settings.insert(key.value().to_owned(), value.value().to_owned());
+        }
+        let table = view.open_table(USERS).map_err(|e| fails(e.into()))?;
+        for row in table.iter().map_err(|e| fails(e.into()))? {
+            let (key, value) = row.map_err(|e| fails(e.into()))?;
+            let user = self.parse("user", key.value(), value.value())?;
+            state.users.insert(key.value().to_owned(), user);
+        }
+        // The rest of the block that was in use is lost: an id is never given out twice.
+        let next = state.settings.get(PRODUCER_ID).and_then(|text| text.parse().ok()).unwrap_or(0);
+        (state.producer_next, state.producer_end) = (next, next);
+        *self.0.state.lock() = state;
+        Ok(())
+    }
+
+    fn parse<T: DeserializeOwned>(&self, what: &str, key: &str, bytes: &[u8]) -> Result<T, Error> {
+        serde_json::from_slice(bytes).map_err(|error| Error::Damaged {
+            path: self.0.path.clone(),
+            what: format!("{what} `{key}` ({error})"),
+        })
+    }
+}

@@ -1,0 +1,66 @@
+use super::*;
+
+fn new(name: &str) -> NewTopic {
+    let config = BTreeMap::from([("retention.ms".to_owned(), "5".to_owned())]);
+    NewTopic { name: name.to_owned(), partitions: 3, config, internal: false }
+}
+
+#[test]
+fn everything_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("meta.redb");
+    let open = || Meta::open(&path, Rng::seeded(1)).unwrap();
+    let meta = open();
+    let cluster = meta.cluster_id();
+    assert_eq!(cluster.len(), 22);
+    let topic = meta.create_topic(new("orders")).unwrap();
+    let gone = meta.create_topic(new("gone")).unwrap();
+    meta.set_partitions("orders", 7).unwrap();
+    meta.set_topic_config("orders", BTreeMap::new()).unwrap();
+    meta.delete_topic("gone").unwrap();
+    meta.set_setting("a.b", "c").unwrap();
+    meta.set_password("anna", "secret").unwrap();
+    assert_eq!(meta.next_producer_id().unwrap(), 0);
+    drop(meta);
+    let meta = open();
+    assert_eq!(meta.cluster_id(), cluster);
+    let kept = Topic { partitions: 7, config: BTreeMap::new(), ..topic };
+    assert_eq!(*meta.topics(), [kept]);
+    assert_eq!(meta.deleting(), [gone.clone()]);
+    meta.finish_delete(gone.id).unwrap();
+    assert!(meta.deleting().is_empty());
+    assert_eq!(meta.settings("a."), BTreeMap::from([("a.b".to_owned(), "c".to_owned())]));
+    assert!(meta.verify_password("anna", "secret") && !meta.verify_password("anna", "Secret"));
+    assert!(!meta.verify_password("bob", "secret"));
+    assert_eq!(meta.next_producer_id().unwrap(), 1000, "ids are never given out twice");
+    meta.delete_user("anna").unwrap();
+    assert!(matches!(meta.delete_user("anna"), Err(Error::UnknownUser(_))));
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("meta.redb");
+    let meta = Meta::open(&path, Rng::seeded(1)).unwrap();
+    let second = Meta::open(&path, Rng::seeded(1)).unwrap_err();
+    assert!(matches!(second, Error::Locked { .. }), "{second}");
+    drop(meta);
+}
+
+#[test]
+fn a_name_has_one_topic() {
+    let meta = Meta::in_memory(Rng::seeded(1)).unwrap();
+    let first = meta.create_topic(new("orders")).unwrap();
+    assert!(matches!(meta.create_topic(new("orders")), Err(Error::TopicExists(_))));
+    meta.delete_topic("orders").unwrap();
+    assert!(matches!(meta.set_partitions("orders", 1), Err(Error::UnknownTopic(_))));
+    assert_ne!(meta.create_topic(new("orders")).unwrap().id, first.id);
+}
+
+#[test]
+fn names_follow_the_rules() {
+    assert!(check_topic_name("a-B_9.x").is_ok() && check_topic_name(&"x".repeat(249)).is_ok());
+    for wrong in ["", ".", "..", "a b", "ä", "a/b", &"x".repeat(250)] {
+        assert!(check_topic_name(wrong).is_err(), "{wrong}");
+    }
+}

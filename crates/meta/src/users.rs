@@ -1,0 +1,169 @@
+//! Users and what is kept of their passwords (RFC 5802 3): never the password.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256, Sha512};
+use subtle::ConstantTimeEq;
+
+use crate::{Error, Meta, USERS};
+
+/// How often the hash is repeated for a new password.
+pub const ITERATIONS: u32 = 8192;
+/// How often at most, when a client has made the credential.
+pub const ITERATIONS_MAX: u32 = 16_384;
+
+/// Which hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+pub enum ScramMechanism {
+    /// SCRAM-SHA-256.
+    Sha256,
+    /// SCRAM-SHA-512.
+    Sha512,
+}
+
+/// What is kept of a password for one hash.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Credential {
+    /// Random bytes.
+    #[serde(serialize_with = "write", deserialize_with = "read")]
+    pub salt: Vec<u8>,
+    /// How often the hash was repeated.
+    pub iterations: u32,
+    /// H(HMAC(salted password, "Client Key")).
+    #[serde(serialize_with = "write", deserialize_with = "read")]
+    pub stored_key: Vec<u8>,
+    /// HMAC(salted password, "Server Key").
+    #[serde(serialize_with = "write", deserialize_with = "read")]
+    pub server_key: Vec<u8>,
+}
+
+fn write<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&BASE64.encode(bytes))
+}
+
+fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(from)?;
+    BASE64.decode(text).map_err(serde::de::Error::custom)
+}
+
+/// A user's credentials.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct User {
+    credentials: BTreeMap<ScramMechanism, Credential>,
+}
+
+/// The credential of a password (RFC 5802 3). Takes milliseconds, on purpose.
+#[must_use]
+pub fn derive(
+    mechanism: ScramMechanism,
+    password: &str,
+    salt: &[u8],
+    iterations: u32,
+) -> Credential {
+    let salted = salted(mechanism, password.as_bytes(), salt, iterations);
+    let client_key = hmac(mechanism, &salted, &[b"Client Key"]);
+    let stored_key = match mechanism {
+        ScramMechanism::Sha256 => Sha256::digest(&client_key).to_vec(),
+        ScramMechanism::Sha512 => Sha512::digest(&client_key).to_vec(),
+    };
+    let server_key = hmac(mechanism, &salted, &[b"Server Key"]);
+    Credential { salt: salt.to_vec(), iterations, stored_key, server_key }
+}
+
+/// PBKDF2 with one block (RFC 5802 2.2, `Hi`).
+fn salted(mechanism: ScramMechanism, password: &[u8], salt: &[u8], iterations: u32) -> Vec<u8> {
+    let mut block = hmac(mechanism, password, &[salt, &1_u32.to_be_bytes()]);
+    let mut sum = block.clone();
+    for _ in 1..iterations {
+        block = hmac(mechanism, password, &[&block]);
+        sum.iter_mut().zip(&block).for_each(|(sum, byte)| *sum ^= byte);
+    }
+    sum
+}
+
+fn hmac(mechanism: ScramMechanism, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    fn with<M: Mac + hmac::digest::KeyInit>(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+        // HMAC takes keys of every length.
+        let Ok(mut mac) = <M as Mac>::new_from_slice(key) else { return Vec::new() };
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes().to_vec()
+    }
+    match mechanism {
+        ScramMechanism::Sha256 => with::<Hmac<Sha256>>(key, parts),
+        ScramMechanism::Sha512 => with::<Hmac<Sha512>>(key, parts),
+    }
+}
+
+impl Meta {
+    /// The users' names.
+    #[must_use]
+    pub fn users(&self) -> Vec<String> {
+        self.0.state.lock().users.keys().cloned().collect()
+    }
+
+    /// What is kept of a user's password for `mechanism`.
+    #[must_use]
+    pub fn credential(&self, user: &str, mechanism: ScramMechanism) -> Option<Credential> {
+        self.0.state.lock().users.get(user)?.credentials.get(&mechanism).cloned()
+    }
+
+    /// Makes a user, or gives one a new password: credentials for every mechanism. Blocks until
+    /// it is durable.
+    ///
+    /// # Errors
+    /// Whatever the disk answers.
+    pub fn set_password(&self, user: &str, password: &str) -> Result<(), Error> {
+        let mut credentials = BTreeMap::new();
+        for mechanism in [ScramMechanism::Sha256, ScramMechanism::Sha512] {
+            let mut salt = [0; 24];
+            self.0.rng.fill_secret(&mut salt);
+            credentials.insert(mechanism, derive(mechanism, password, &salt, ITERATIONS));
+        }
+        self.put_user(user, User { credentials })
+    }
+
+    fn put_user(&self, name: &str, user: User) -> Result<(), Error> {
+        let mut state = self.0.state.lock();
+        // A structure of texts and numbers is always writable as JSON.
+        let row = serde_json::to_vec(&user).unwrap_or_default();
+        self.change(|change| {
+            change.open_table(USERS)?.insert(name, row.as_slice())?;
+            Ok(())
+        })?;
+        state.users.insert(name.to_owned(), user);
+        Ok(())
+    }
+
+    /// Removes a user. Blocks until it is durable.
+    ///
+    /// # Errors
+    /// [`Error::UnknownUser`]; whatever the disk answers.
+    pub fn delete_user(&self, name: &str) -> Result<(), Error> {
+        let mut state = self.0.state.lock();
+        if !state.users.contains_key(name) {
+            return Err(Error::UnknownUser(name.to_owned()));
+        }
+        self.change(|change| {
+            change.open_table(USERS)?.remove(name)?;
+            Ok(())
+        })?;
+        state.users.remove(name);
+        Ok(())
+    }
+
+    /// Whether this is the user's password. Takes milliseconds, also for a user that does not
+    /// exist.
+    #[must_use]
+    pub fn verify_password(&self, user: &str, password: &str) -> bool {
+        let mechanism = ScramMechanism::Sha256;
+        let kept = self.credential(user, mechanism);
+        let (salt, iterations) =
+            kept.as_ref().map_or((&[0; 24][..], ITERATIONS), |kept| (&kept.salt[..], kept.iterations));
+        let derived = derive(mechanism, password, salt, iterations);
+        kept.is_some_and(|kept| bool::from(kept.stored_key.ct_eq(&derived.stored_key)))
+    }
+}
