@@ -1,0 +1,360 @@
+//! The handle: opening the engine, finding topics, closing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Clock, HashMap, Metrics, Rng, StreamId, Tasks, TopicId};
+use meta::Meta;
+use parking_lot::{Mutex, RwLock};
+use store::Store;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::group::Groups;
+use crate::metrics::BrokerMetrics;
+use crate::partition::Partition;
+use crate::topic::Topic;
+use crate::topic_config::TopicConfig;
+
+/// The setting that counts the starts; it is the leader epoch of everything appended since.
+const EPOCH: &str = "broker.epoch";
+/// How often silent producers are looked for.
+const PRODUCER_SCAN: Duration = Duration::from_secs(600);
+
+/// What the engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The log.
+    pub store: Store,
+    /// The control state.
+    pub meta: Meta,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub rng: Rng,
+    /// Where tasks run.
+    pub tasks: Tasks,
+    /// Where metrics are registered.
+    pub metrics: Metrics,
+    /// Section `[topics]`.
+    pub config: Config,
+    /// Section `[groups]`.
+    pub groups: crate::group::Config,
+}
+
+/// The engine; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Broker(Arc<Shared>);
+
+/// What the engine's parts share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) meta: Meta,
+    pub(crate) clock: Clock,
+    pub(crate) tasks: Tasks,
+    pub(crate) config: Config,
+    pub(crate) metrics: BrokerMetrics,
+    pub(crate) epoch: i32,
+    pub(crate) topics: RwLock<TopicTable>,
+    pub(crate) groups: std::sync::OnceLock<Groups>,
+    /// Held by whoever creates, changes or deletes topics: one at a time.
+    pub(crate) changing: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct TopicTable {
+    by_name: HashMap<Arc<str>, Arc<Topic>>,
+    by_id: HashMap<TopicId, Arc<Topic>>,
+}
+
+impl TopicTable {
+    pub(crate) fn insert(&mut self, topic: Arc<Topic>) {
+        self.by_id.insert(topic.id(), topic.clone());
+        self.by_name.insert(topic.name().clone(), topic);
+    }
+
+    pub(crate) fn remove(&mut self, topic: &Topic) {
+        self.by_id.remove(&topic.id());
+        self.by_name.remove(topic.name());
+    }
+
+    pub(crate) fn topics(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(crate) fn partitions(&self) -> usize {
+        self.by_id.values().map(|t| t.partitions().len()).sum()
+    }
+}
+
+impl Shared {
+    /// Runs `work`, which may wait for the disk, where it holds up no socket.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        match self.tasks.spawn_blocking(name, work).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::ShuttingDown),
+        }
+    }
+}
+
+impl Broker {
+    /// Opens the engine over an open store: loads the topics, finishes deletions that a crash
+    /// interrupted, rebuilds what producers and groups need. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Meta`], [`Error::Store`]; [`Error::InvalidConfig`] for `[topics] defaults`.
+    pub fn open(parts: Parts) -> Result<Self, Error> {
+        TopicConfig::parse(std::collections::BTreeMap::new(), &parts.config.defaults)?;
+        let epoch = next_epoch(&parts.meta)?;
+        let shared = Arc::new(Shared {
+            metrics: BrokerMetrics::new(&parts.metrics),
+            store: parts.store,
+            meta: parts.meta,
+            clock: parts.clock.clone(),
+            tasks: parts.tasks.clone(),
+            config: parts.config,
+            epoch,
+            topics: RwLock::new(TopicTable::default()),
+            groups: std::sync::OnceLock::new(),
+            changing: Mutex::new(()),
+        });
+        let broker = Self(shared);
+        broker.finish_deletions()?;
+        for topic in broker.0.meta.topics().iter() {
+            broker.load(topic)?;
+        }
+        broker.report_unknown_streams();
+        let groups = broker.open_groups(parts.groups, parts.rng, &parts.metrics)?;
+        let _ = broker.0.groups.set(groups);
+        broker.spawn_producer_expiry();
+        Ok(broker)
+    }
+
+    pub(crate) fn of(shared: &Arc<Shared>) -> Self {
+        Self(shared.clone())
+    }
+
+    /// Makes the groups' topic where there is none, and reads the groups back.
+    fn open_groups(
+        &self,
+        config: crate::group::Config,
+        rng: Rng,
+        metrics: &Metrics,
+    ) -> Result<Groups, Error> {
+        if self.topic(crate::group::TOPIC).is_err() {
+            let settings = [("cleanup.policy", "compact"), ("segment.bytes", "104857600"), ("compression.type", "producer")];
+            let config_map = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let new = crate::admin::NewTopic {
+                name: crate::group::TOPIC.to_owned(),
+                partitions: Some(config.offsets_partitions),
+                config: config_map.into(),
+                internal: true,
+            };
+            self.create_topic_now(new, false)?;
+        }
+        let groups = Groups::new(config, rng, metrics, &self.0);
+        groups.load(self)?;
+        Ok(groups)
+    }
+
+    /// Whether this is the user's password. Takes milliseconds, which no socket waits for.
+    ///
+    /// # Errors
+    /// [`Error::ShuttingDown`].
+    pub async fn verify_password(&self, user: &str, password: &str) -> Result<bool, Error> {
+        let (meta, user, password) = (self.0.meta.clone(), user.to_owned(), password.to_owned());
+        self.0
+            .blocking("broker.verify_password", move || Ok(meta.verify_password(&user, &password)))
+            .await
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
+    fn finish_deletions(&self) -> Result<(), Error> {
+        for topic in self.0.meta.deleting() {
+            info!(topic = %topic.name, id = %topic.id, "finishing a deletion");
+            for partition in 0..topic.partitions {
+                self.0.store.remove(StreamId { topic: topic.id, partition })?;
+            }
+            self.0.meta.finish_delete(topic.id)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a topic of the control state into the table, with its streams.
+    pub(crate) fn load(&self, topic: &meta::Topic) -> Result<Arc<Topic>, Error> {
+        let config = Arc::new(TopicConfig::parse(topic.config.clone(), &self.0.config.defaults)?);
+        let name: Arc<str> = Arc::from(topic.name.as_str());
+        let mut partitions = Vec::new();
+        for index in 0..topic.partitions {
+            partitions.push(self.open_partition(&name, topic.id, index, &config)?);
+        }
+        let topic = Arc::new(Topic::new(topic.id, name, topic.internal, config, partitions));
+        self.0.topics.write().insert(topic.clone());
+        self.count_topics();
+        Ok(topic)
+    }
+
+    pub(crate) fn open_partition(
+        &self,
+        name: &Arc<str>,
+        topic: TopicId,
+        partition: u32,
+        config: &Arc<TopicConfig>,
+    ) -> Result<Arc<Partition>, Error> {
+        let id = StreamId { topic, partition };
+        let stream = self.0.store.create(id, config.stream.clone())?;
+        let partition =
+            Partition::open(name.clone(), stream, self.0.epoch, config.clone(), self.0.clone())?;
+        Ok(Arc::new(partition))
+    }
+
+    pub(crate) fn count_topics(&self) {
+        let table = self.0.topics.read();
+        let as_gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.0.metrics.topics.set(as_gauge(table.topics()));
+        self.0.metrics.partitions.set(as_gauge(table.partitions()));
+    }
+
+    /// Streams that no topic owns are kept: a lost control state must not delete data.
+    fn report_unknown_streams(&self) {
+        let table = self.0.topics.read();
+        let unknown = self
+            .0
+            .store
+            .streams()
+            .into_iter()
+            .filter(|id| !table.by_id.contains_key(&id.topic))
+            .count();
+        if unknown > 0 {
+            warn!(unknown, "the store holds streams of topics that the control state does not know");
+        }
+    }
+
+    fn spawn_producer_expiry(&self) {
+        let shared = Arc::downgrade(&self.0);
+        let mut shutdown = self.0.tasks.shutdown();
+        self.0.tasks.spawn("broker.producer_expiry", async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = shutdown.requested() => return,
+                    () = tokio::time::sleep(PRODUCER_SCAN) => {}
+                }
+                let Some(shared) = shared.upgrade() else { return };
+                let keep = i64::try_from(shared.config.producer_expiration_ms).unwrap_or(i64::MAX);
+                let before = shared.clock.unix_ms().saturating_sub(keep);
+                for topic in Self(shared).topics() {
+                    topic.partitions().iter().for_each(|p| p.expire_producers(before));
+                }
+            }
+        });
+    }
+
+    /// The topic called `name`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`].
+    pub fn topic(&self, name: &str) -> Result<Arc<Topic>, Error> {
+        let found = self.0.topics.read().by_name.get(name).cloned();
+        found.ok_or_else(|| Error::UnknownTopic(name.to_owned()))
+    }
+
+    /// The topic whose id is `id`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopicId`].
+    pub fn topic_by_id(&self, id: TopicId) -> Result<Arc<Topic>, Error> {
+        let found = self.0.topics.read().by_id.get(&id).cloned();
+        found.ok_or(Error::UnknownTopicId(id))
+    }
+
+    /// All topics, by name.
+    #[must_use]
+    pub fn topics(&self) -> Vec<Arc<Topic>> {
+        let mut topics: Vec<_> = self.0.topics.read().by_id.values().cloned().collect();
+        topics.sort_by(|a, b| a.name().cmp(b.name()));
+        topics
+    }
+
+    /// The consumer groups.
+    ///
+    /// # Panics
+    /// Never: the groups are set before `open` returns.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        self.0.groups.get().expect("set by open, before anybody has the handle")
+    }
+
+    /// The control state: users, broker configuration, the cluster's id.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        &self.0.meta
+    }
+
+    /// Time, as the engine sees it.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The settings the engine was opened with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The leader epoch of this start.
+    #[must_use]
+    pub fn epoch(&self) -> i32 {
+        self.0.epoch
+    }
+
+    /// The log: its state, recovery report and damage, for operators.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Waits until the commit queue takes appends again.
+    pub async fn room(&self) {
+        self.0.store.room().await;
+    }
+
+    /// A producer id that was never given out before.
+    ///
+    /// # Errors
+    /// [`Error::Meta`].
+    pub async fn new_producer_id(&self) -> Result<i64, Error> {
+        let shared = self.0.clone();
+        self.0
+            .blocking("broker.producer_id", move || Ok(shared.meta.next_producer_id()?))
+            .await
+    }
+
+    /// Saves what makes the next start quick and closes the store.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when not everything could be synced.
+    pub async fn close(&self) -> Result<(), Error> {
+        for topic in self.topics() {
+            topic.partitions().iter().for_each(|p| p.snapshot());
+        }
+        Ok(self.0.store.close().await?)
+    }
+}
+
+fn next_epoch(meta: &Meta) -> Result<i32, Error> {
+    let last = meta.setting(EPOCH).and_then(|text| text.parse::<i32>().ok());
+    let epoch = last.map_or(0, |last| last.saturating_add(1));
+    meta.set_setting(EPOCH, &epoch.to_string())?;
+    Ok(epoch)
+}

@@ -1,0 +1,461 @@
+//! What survives: commits, generations, deletions, and how a start reads them back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use store::batch::{self, BatchBuilder, BatchHeader, Compression, HEADER_LEN};
+use tracing::{info, warn};
+
+use super::{Groups, Slot};
+use crate::broker::{Broker, Shared as BrokerShared};
+use crate::error::Error;
+use crate::group::TOPIC;
+use crate::group::error::GroupError;
+use crate::group::journal::{GroupValue, Key, MemberValue, OffsetValue};
+use crate::group::offsets::Committed;
+use crate::group::state::{Group, Member, State};
+use crate::partition::{Ack, Partition};
+
+type Record = (Vec<u8>, Option<Vec<u8>>);
+
+/// How much is read at a time when groups are loaded, in bytes.
+const LOAD_BYTES: usize = 4 << 20;
+
+/// Java's `String.hashCode`, by which its tools find a group's partition.
+fn hash(name: &str) -> u32 {
+    let mut hash = 0_i32;
+    for unit in name.encode_utf16() {
+        hash = hash.wrapping_mul(31).wrapping_add(i32::from(unit));
+    }
+    hash.cast_unsigned() & 0x7fff_ffff
+}
+
+impl Groups {
+    fn broker(&self) -> Result<Arc<BrokerShared>, GroupError> {
+        let gone = || GroupError::Unavailable("the broker is shutting down".to_owned());
+        self.0.broker.upgrade().ok_or_else(gone)
+    }
+
+    fn partition(broker: &Arc<BrokerShared>, group: &str) -> Result<Arc<Partition>, Error> {
+        let topic = Broker::of(broker).topic(TOPIC)?;
+        let count = u32::try_from(topic.partitions().len()).unwrap_or(1).max(1);
+        topic.partition(i32::try_from(hash(group) % count).unwrap_or(0))
+    }
+
+    /// Queues records of a group: their place in the log follows the order of calls. The future
+    /// waits until they are durable, and gives the first one's offset.
+    fn write(
+        &self,
+        group: &str,
+        records: Vec<Record>,
+    ) -> impl Future<Output = Result<u64, GroupError>> + Send + use<> {
+        let started = self.start_write(group, records);
+        async move {
+            let (broker, partition, batch, appended) = started?;
+            let appended = match appended {
+                Some(appended) => appended,
+                None => loop {
+                    Broker::of(&broker).room().await;
+                    match partition.append(&batch) {
+                        Err(Error::Store(store::Error::Busy)) => {}
+                        other => break other?,
+                    }
+                },
+            };
+            partition.acknowledged(&appended, Ack::Quorum).await?;
+            Ok(appended.first.0)
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "used in one place")]
+    fn start_write(
+        &self,
+        group: &str,
+        records: Vec<Record>,
+    ) -> Result<(Arc<BrokerShared>, Arc<Partition>, Bytes, Option<crate::Appended>), GroupError> {
+        let broker = self.broker()?;
+        let partition = Self::partition(&broker, group)?;
+        let now_ms = self.0.clock.unix_ms();
+        let mut builder = BatchBuilder::new();
+        for (key, value) in records {
+            builder.push(now_ms, Some(&key), value.as_deref(), []);
+        }
+        let unavailable = |e: batch::BatchError| GroupError::Unavailable(e.to_string());
+        let batch = builder.build(Compression::None).map_err(unavailable)?;
+        match partition.append(&batch) {
+            Ok(appended) => Ok((broker, partition, batch, Some(appended))),
+            Err(Error::Store(store::Error::Busy)) => Ok((broker, partition, batch, None)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn save_in_background(&self, group: &Group) {
+        let write = self.write(&group.name, vec![group_record(group)]);
+        let name = group.name.clone();
+        self.0.tasks.spawn("broker.group.save", async move {
+            if let Err(error) = write.await {
+                warn!(group = name, %error, "a group could not be saved");
+            }
+        });
+    }
+
+    /// Writes what the leader shared out, then hands it out.
+    pub(super) fn save_shared_out(&self, name: &str, generation: i32) {
+        let Some(slot) = self.find(name) else { return };
+        let write = {
+            let mut slot = slot.lock();
+            slot.group.since_ms = self.0.clock.unix_ms();
+            self.write(name, vec![group_record(&slot.group)])
+        };
+        let (groups, name) = (self.clone(), name.to_owned());
+        self.0.tasks.spawn("broker.group.share", async move {
+            let outcome = write.await.map(|_| ());
+            let _ = groups.step(&name, false, |group, now| {
+                group.shared_out(generation, outcome, now);
+                ((), super::Todo::default())
+            });
+        });
+    }
+
+    /// Commits offsets; durable when it returns. `member` is the member and its generation; a
+    /// consumer that belongs to no group has a negative generation.
+    ///
+    /// # Errors
+    /// [`GroupError`] for all; an outcome for each offset otherwise.
+    pub async fn commit(
+        &self,
+        name: &str,
+        member: (&str, Option<&str>, i32),
+        offsets: Vec<(String, i32, Committed)>,
+    ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
+        let (id, instance, generation) = member;
+        let make = generation < 0;
+        let may = self.step(name, make, |group, now| {
+            (may_commit(group, id, instance, generation, now), super::Todo::default())
+        });
+        match may {
+            Err(GroupError::NotFound) => return Err(GroupError::IllegalGeneration),
+            other => other??,
+        }
+        let limit = self.0.config.metadata_bytes_max;
+        let outcomes: Vec<_> = offsets
+            .iter()
+            .map(|(_, _, at)| {
+                if at.metadata.len() > limit { Err(GroupError::MetadataTooLarge) } else { Ok(()) }
+            })
+            .collect();
+        let now_ms = self.0.clock.unix_ms();
+        let kept: Vec<_> =
+            offsets.into_iter().filter(|(_, _, at)| at.metadata.len() <= limit).collect();
+        if kept.is_empty() {
+            return Ok(outcomes);
+        }
+        let record = |(topic, partition, at): &(String, i32, Committed)| -> Record {
+            let (group, topic) = (name.to_owned(), topic.clone());
+            let key = Key::Offset { group, topic, partition: *partition };
+            let value = OffsetValue {
+                offset: at.offset,
+                leader_epoch: at.leader_epoch,
+                metadata: at.metadata.clone(),
+                at_ms: now_ms,
+            };
+            (key.encode(), Some(value.encode()))
+        };
+        let place = self.write(name, kept.iter().map(record).collect()).await?;
+        self.0.metrics.commits.inc_by(kept.len() as u64);
+        self.step(name, true, |group, _| {
+            for (topic, partition, at) in kept {
+                group.offsets.put(&topic, partition, Committed { at_ms: now_ms, place, ..at });
+            }
+            ((), super::Todo::default())
+        })?;
+        Ok(outcomes)
+    }
+
+    /// A group's offset of one partition.
+    #[must_use]
+    pub fn committed(&self, name: &str, topic: &str, partition: i32) -> Option<Committed> {
+        let slot = self.find(name)?;
+        let slot = slot.lock();
+        slot.group.offsets.get(topic, partition).cloned()
+    }
+
+    /// All of a group's offsets.
+    #[must_use]
+    pub fn all_committed(&self, name: &str) -> Vec<(String, i32, Committed)> {
+        let Some(slot) = self.find(name) else { return Vec::new() };
+        let slot = slot.lock();
+        let all = slot.group.offsets.iter();
+        all.map(|(topic, partition, at)| (topic.to_owned(), partition, at.clone())).collect()
+    }
+
+    /// Forgets offsets; durable when it returns.
+    ///
+    /// # Errors
+    /// [`GroupError::NotFound`], [`GroupError::Unavailable`].
+    pub async fn delete_offsets(
+        &self,
+        name: &str,
+        partitions: &[(String, i32)],
+    ) -> Result<(), GroupError> {
+        let dead = self.step(name, false, |group, _| {
+            let known = partitions.iter().filter(|(t, p)| group.offsets.get(t, *p).is_some());
+            let keys: Vec<_> = known.map(|(t, p)| tombstone(name, t, *p)).collect();
+            (keys, super::Todo::default())
+        })?;
+        if dead.is_empty() {
+            return Ok(());
+        }
+        self.write(name, dead).await?;
+        self.step(name, false, |group, _| {
+            for (topic, partition) in partitions {
+                group.offsets.remove(topic, *partition);
+            }
+            ((), super::Todo::default())
+        })
+    }
+
+    /// Deletes a group without members, with its offsets; durable when it returns.
+    ///
+    /// # Errors
+    /// [`GroupError::NotFound`], [`GroupError::NonEmpty`], [`GroupError::Unavailable`].
+    pub async fn delete(&self, name: &str) -> Result<(), GroupError> {
+        let dead = self.step(name, false, |group, _| {
+            let outcome = if group.members.is_empty() && group.state == State::Empty {
+                Ok(tombstones(group))
+            } else {
+                Err(GroupError::NonEmpty)
+            };
+            (outcome, super::Todo::default())
+        })??;
+        self.write(name, dead).await?;
+        self.drop_if_empty(name);
+        Ok(())
+    }
+
+    fn drop_if_empty(&self, name: &str) {
+        let mut table = self.0.table.lock();
+        let Some(slot) = table.get(name).cloned() else { return };
+        let mut slot = slot.lock();
+        if slot.group.members.is_empty() && slot.group.state == State::Empty {
+            slot.gone = true;
+            slot.group.state = State::Dead;
+            table.remove(name);
+        }
+    }
+
+    /// Forgets all offsets of a topic that is no more.
+    pub async fn forget_topic(&self, topic: &str) {
+        let names: Vec<String> = self.0.table.lock().keys().cloned().collect();
+        for name in names {
+            let all = self.all_committed(&name);
+            let of_topic = all.into_iter().filter(|(other, ..)| other == topic);
+            let partitions: Vec<_> = of_topic.map(|(topic, partition, _)| (topic, partition)).collect();
+            if partitions.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.delete_offsets(&name, &partitions).await {
+                warn!(group = name, topic, %error, "offsets of a deleted topic were not forgotten");
+            }
+        }
+    }
+
+    /// Forgets the offsets of groups that have been empty for too long.
+    pub(super) async fn expire_offsets(&self) {
+        let keep = i64::try_from(self.0.config.offsets_retention.0).unwrap_or(i64::MAX);
+        let before = self.0.clock.unix_ms().saturating_sub(keep);
+        let names: Vec<String> = self.0.table.lock().keys().cloned().collect();
+        for name in names {
+            let old = self.step(&name, false, |group, _| {
+                let idle = group.state == State::Empty && group.since_ms < before;
+                let newest = group.offsets.iter().map(|(_, _, at)| at.at_ms).max().unwrap_or(0);
+                let dead = (idle && newest < before).then(|| tombstones(group));
+                (dead, super::Todo::default())
+            });
+            let Ok(Some(dead)) = old else { continue };
+            self.0.metrics.expired.inc_by(dead.len() as u64);
+            match self.write(&name, dead).await {
+                Ok(_) => self.drop_if_empty(&name),
+                Err(error) => warn!(group = name, %error, "offsets could not be expired"),
+            }
+        }
+    }
+
+    /// Reads all groups back. Blocks.
+    pub(crate) fn load(&self, broker: &Broker) -> Result<(), Error> {
+        let topic = broker.topic(TOPIC)?;
+        for partition in topic.partitions().iter() {
+            let stream = partition.stream();
+            let mut from = stream.start();
+            while from < stream.end() {
+                let read = stream.read(from, LOAD_BYTES)?;
+                if read.bytes == 0 {
+                    break;
+                }
+                let mut bytes = Vec::with_capacity(read.bytes);
+                for piece in &read.pieces {
+                    match piece {
+                        store::Piece::Memory(part) => bytes.extend_from_slice(part),
+                        store::Piece::File(range) => bytes.extend_from_slice(&range.read().map_err(
+                            |e| Error::InvalidRequest(format!("{TOPIC} cannot be read: {e}")),
+                        )?),
+                    }
+                }
+                self.apply_batches(&bytes);
+                from = read.next;
+            }
+        }
+        let slots: Vec<_> = self.0.table.lock().values().cloned().collect();
+        for slot in &slots {
+            self.schedule(&mut slot.lock());
+        }
+        info!(groups = slots.len(), "groups are loaded");
+        Ok(())
+    }
+
+    fn apply_batches(&self, mut bytes: &[u8]) {
+        while let Ok(header) = BatchHeader::parse(bytes) {
+            let Some((batch, rest)) = bytes.split_at_checked(header.total_len()) else { return };
+            bytes = rest;
+            let body = batch.get(HEADER_LEN..).unwrap_or_default();
+            let Some(codec) = header.compression() else { continue };
+            let Ok(plain) = batch::decompress(codec, body, LOAD_BYTES * 64) else { continue };
+            for record in batch::records(&plain).flatten() {
+                let delta = u64::try_from(record.offset_delta).unwrap_or(0);
+                let place = u64::try_from(header.base_offset).unwrap_or(0) + delta;
+                if let Some(key) = record.key.and_then(Key::decode) {
+                    self.apply(key, record.value, place);
+                }
+            }
+        }
+    }
+
+    fn apply(&self, key: Key, value: Option<&[u8]>, place: u64) {
+        match (key, value) {
+            (Key::Offset { group, topic, partition }, Some(value)) => {
+                let Some(value) = OffsetValue::decode(value) else { return };
+                let Ok(slot) = self.find_or_make(&group) else { return };
+                let committed = Committed {
+                    offset: value.offset,
+                    leader_epoch: value.leader_epoch,
+                    metadata: value.metadata,
+                    at_ms: value.at_ms,
+                    place,
+                };
+                slot.lock().group.offsets.put(&topic, partition, committed);
+            }
+            (Key::Offset { group, topic, partition }, None) => {
+                if let Some(slot) = self.find(&group) {
+                    slot.lock().group.offsets.remove(&topic, partition);
+                }
+            }
+            (Key::Group { group }, Some(value)) => {
+                let Some(value) = GroupValue::decode(value) else { return };
+                let Ok(slot) = self.find_or_make(&group) else { return };
+                restore(&mut slot.lock(), value, self.0.clock.now());
+            }
+            (Key::Group { group }, None) => {
+                let mut table = self.0.table.lock();
+                let empty = table.get(&group).is_some_and(|s| s.lock().group.offsets.is_empty());
+                if empty {
+                    table.remove(&group);
+                }
+            }
+        }
+    }
+}
+
+fn may_commit(
+    group: &mut Group,
+    id: &str,
+    instance: Option<&str>,
+    generation: i32,
+    now: std::time::Instant,
+) -> Result<(), GroupError> {
+    if generation < 0 && group.members.is_empty() {
+        return Ok(());
+    }
+    group.check_member(id, instance, generation)?;
+    if let Some(member) = group.members.get_mut(id) {
+        member.deadline = now + member.session_timeout;
+    }
+    match group.state {
+        State::CompletingRebalance => Err(GroupError::RebalanceInProgress),
+        State::Empty | State::PreparingRebalance | State::Stable | State::Dead => Ok(()),
+    }
+}
+
+fn group_record(group: &Group) -> Record {
+    let chosen = group.protocol.clone().unwrap_or_default();
+    let millis = |d: std::time::Duration| i32::try_from(d.as_millis()).unwrap_or(i32::MAX);
+    let members = group.members.values().map(|member| MemberValue {
+        id: member.id.clone(),
+        instance_id: member.instance_id.clone(),
+        client_id: member.client_id.clone(),
+        client_host: member.client_host.clone(),
+        rebalance_timeout_ms: millis(member.rebalance_timeout),
+        session_timeout_ms: millis(member.session_timeout),
+        metadata: member.metadata(&chosen),
+        assignment: member.assignment.clone(),
+    });
+    let value = GroupValue {
+        protocol_type: group.protocol_type.clone().unwrap_or_default(),
+        generation: group.generation,
+        protocol: group.protocol.clone(),
+        leader: group.leader.clone(),
+        since_ms: group.since_ms,
+        members: members.collect(),
+    };
+    (Key::Group { group: group.name.clone() }.encode(), Some(value.encode()))
+}
+
+fn tombstone(group: &str, topic: &str, partition: i32) -> Record {
+    let key = Key::Offset { group: group.to_owned(), topic: topic.to_owned(), partition };
+    (key.encode(), None)
+}
+
+fn tombstones(group: &Group) -> Vec<Record> {
+    let offsets = group.offsets.iter();
+    let mut dead: Vec<Record> = offsets.map(|(t, p, _)| tombstone(&group.name, t, p)).collect();
+    dead.push((Key::Group { group: group.name.clone() }.encode(), None));
+    dead
+}
+
+/// A group as it was written: its members have a whole session to be heard of again.
+fn restore(slot: &mut Slot, value: GroupValue, now: std::time::Instant) {
+    let group = &mut slot.group;
+    group.protocol_type = Some(value.protocol_type).filter(|kind| !kind.is_empty());
+    group.generation = value.generation;
+    group.protocol.clone_from(&value.protocol);
+    group.leader = value.leader;
+    group.since_ms = value.since_ms;
+    group.members.clear();
+    group.instances.clear();
+    for member in value.members {
+        let millis = |ms: i32| std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        if let Some(instance) = &member.instance_id {
+            group.instances.insert(instance.clone(), member.id.clone());
+        }
+        let chosen = value.protocol.clone().unwrap_or_default();
+        let session_timeout = millis(member.session_timeout_ms);
+        group.members.insert(
+            member.id.clone(),
+            Member {
+                id: member.id,
+                instance_id: member.instance_id,
+                client_id: member.client_id,
+                client_host: member.client_host,
+                session_timeout,
+                rebalance_timeout: millis(member.rebalance_timeout_ms),
+                protocols: vec![(chosen, member.metadata)],
+                assignment: member.assignment,
+                deadline: now + session_timeout,
+                join: None,
+                sync: None,
+                is_new: false,
+                synced: true,
+            },
+        );
+    }
+    group.state = if group.members.is_empty() { State::Empty } else { State::Stable };
+}

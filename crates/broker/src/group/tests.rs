@@ -1,0 +1,1 @@
+//! Tests of the machine: a script of requests under a given clock.
