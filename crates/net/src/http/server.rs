@@ -89,6 +89,7 @@ pub(crate) async fn serve(served: Arc<Served>, accepted: Accepted) {
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_headers(served.http.headers_max)
+        .max_header_size(served.http.header_bytes_max.as_usize())
         .max_buf_size(served.http.header_bytes_max.as_usize().max(8 << 10))
         .serve_connection(TokioIo::new(watched), service);
     let mut connection = pin!(connection);
