@@ -50,6 +50,11 @@ fn start(limits: Limits) -> Rig {
     start_with(Toy::default(), limits, Ledger::new(64 << 20), 64 << 10)
 }
 
+/// The paused time.
+fn now() -> Instant {
+    Clock::runtime(0).now()
+}
+
 impl Rig {
     async fn send(&mut self, lane: u8, op: u8, body: &[u8]) {
         self.peer.write_all(&frame(lane, op, body)).await.unwrap();
@@ -192,13 +197,13 @@ async fn half_a_frame_ends_at_the_idle_limit_and_dripping_at_the_frame_limit() {
         ..Limits::default()
     };
     let mut rig = start(limits.clone());
-    let start_at = tokio::time::Instant::now();
+    let start_at = now();
     rig.peer.write_all(b"\0\0").await.unwrap();
     assert_eq!(rig.rest().await, "bye idle");
-    assert_eq!(start_at.elapsed().as_secs(), 10);
+    assert_eq!((now() - start_at).as_secs(), 10);
 
     let mut rig = start(limits);
-    let start_at = tokio::time::Instant::now();
+    let start_at = now();
     for byte in frame(0, b'e', &[0; 50]) {
         if rig.peer.write_all(&[byte]).await.is_err() {
             break;
@@ -206,7 +211,7 @@ async fn half_a_frame_ends_at_the_idle_limit_and_dripping_at_the_frame_limit() {
         let _ = timeout(Duration::from_secs(9), pending::<()>()).await;
     }
     assert_eq!(rig.end().await, Close::Idle);
-    assert!(start_at.elapsed().as_secs() >= 60);
+    assert!((now() - start_at).as_secs() >= 60);
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,11 +256,11 @@ async fn meets_the_session_s_deadlines() {
         ..Toy::default()
     };
     let mut rig = start_with(toy, Limits::default(), Ledger::new(1 << 20), 1024);
-    let start_at = tokio::time::Instant::now();
+    let start_at = now();
     let mut beats = [0; 12];
     rig.peer.read_exact(&mut beats).await.unwrap();
     assert_eq!(&beats, b"beatbeatbeat");
-    assert_eq!(start_at.elapsed().as_secs(), 9);
+    assert_eq!((now() - start_at).as_secs(), 9);
 }
 
 #[tokio::test(start_paused = true)]
@@ -311,10 +316,10 @@ async fn a_drain_ends_at_its_deadline() {
     });
     rig.send(0, b'g', &[1]).await;
     rig.settle().await;
-    let start_at = tokio::time::Instant::now();
+    let start_at = now();
     rig.switch.drain();
     assert_eq!(rig.rest().await, "bye drain");
-    assert_eq!(start_at.elapsed().as_secs(), 3);
+    assert_eq!((now() - start_at).as_secs(), 3);
     assert_eq!(rig.toy.live(), 0);
 }
 
@@ -350,10 +355,10 @@ async fn last_words_that_nobody_reads_are_given_up() {
     };
     let mut rig = start_with(Toy::default(), limits, Ledger::new(1 << 20), 16);
     rig.send(0, b'l', &[b'x'; 1000]).await;
-    let start_at = tokio::time::Instant::now();
+    let start_at = now();
     let Rig { end, peer, .. } = rig;
     assert_eq!(end.await.unwrap(), Close::Done);
-    assert!(start_at.elapsed().as_secs() <= 3);
+    assert!((now() - start_at).as_secs() <= 3);
     drop(peer);
 }
 
