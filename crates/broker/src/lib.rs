@@ -21,6 +21,8 @@ mod metrics;
 mod partition;
 mod producer;
 mod read;
+mod records;
+mod status;
 mod topic;
 pub mod topic_config;
 mod validate;
@@ -32,6 +34,10 @@ pub use error::{BatchProblem, Error, ProducerProblem};
 pub use meta;
 pub use partition::{Ack, Appended, Partition, ProducerInfo};
 pub use read::{PartitionRead, ReadOne, ReadRequest};
+pub use records::{
+    NewRecord, Published, Publisher, ReadFrom, ReadLimits, Record, RecordHeader, Records, partition_of,
+};
+pub use status::Status;
 pub use store::{Piece, Read};
 pub use topic::Topic;
 pub use topic_config::TopicConfig;
