@@ -1,0 +1,3 @@
+//! The HTTP API for people and scripts.
+mod config;
+pub use config::Config;

@@ -1,0 +1,105 @@
+use super::layers::HTTP_KEYS;
+use super::schema::{SECTIONS, Schema};
+use super::*;
+
+fn load(file: &str, env: &[(&str, &str)], set: &[&str]) -> Result<Loaded, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("stentor.toml");
+    std::fs::write(&path, file).unwrap();
+    let layers = Layers {
+        file: Some(path),
+        env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        set: set.iter().map(|s| (*s).to_owned()).collect(),
+    };
+    layers.load().map_err(|e| e.to_string())
+}
+
+#[test]
+fn later_layers_win_and_each_value_knows_its_origin() {
+    let file = "[store]\ntail_bytes = \"1MiB\"\nwal_file_bytes = \"2MiB\"\ncommit_queue_bytes = \"3MiB\"\n";
+    let env = [("STENTOR__STORE__TAIL_BYTES", "4MiB"), ("STENTOR__STORE__WAL_FILE_BYTES", "5MiB")];
+    let loaded = load(file, &env, &["store.wal_file_bytes=6MiB"]).unwrap();
+    let store = &loaded.config.store;
+    assert_eq!(store.commit_queue_bytes, ByteSize(3 << 20));
+    assert_eq!(store.tail_bytes, ByteSize(4 << 20));
+    assert_eq!(store.wal_file_bytes, ByteSize(6 << 20));
+    let origin = |key: &str| loaded.entries[key].origin.clone();
+    assert!(matches!(origin("store.commit_queue_bytes"), Origin::File(_)));
+    assert_eq!(origin("store.tail_bytes"), Origin::Env("STENTOR__STORE__TAIL_BYTES".to_owned()));
+    assert_eq!(origin("store.wal_file_bytes"), Origin::Argument);
+    assert_eq!(origin("store.accept_damage"), Origin::Default);
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    let loaded = load("", &[], &[]).unwrap();
+    assert_eq!(loaded.config.http.listener.listen, Some(net::Listen::from(schema::HTTP_LISTEN)));
+    assert_eq!(loaded.config.general.data_dir, PathBuf::from("./stentor-data"));
+    assert_eq!(loaded.config.topics.partitions, broker::Config::default().partitions);
+}
+
+#[test]
+fn unknown_keys_are_refused_with_the_nearest_name() {
+    let cases: [(&str, &[(&str, &str)], &[&str], &str); 4] = [
+        ("[http]\nlistn = \"off\"", &[], &[], "http.listen"),
+        ("[htpt]\nlisten = \"off\"", &[], &[], "http.listen"),
+        ("", &[("STENTOR__TOPICS__PARTITION", "3")], &[], "topics.partitions"),
+        ("", &[], &["memory.limits=1GiB"], "memory.limit"),
+    ];
+    for (file, env, set, meant) in cases {
+        let error = load(file, env, set).unwrap_err();
+        assert!(error.contains(&format!("did you mean `{meant}`")), "{error}");
+    }
+}
+
+#[test]
+fn wrong_values_name_the_key_and_who_set_it() {
+    let error = load("[topics]\npartitions = \"many\"", &[], &[]).unwrap_err();
+    assert!(error.contains("topics.partitions") && error.contains("file "), "{error}");
+    let error = load("", &[], &["topics.partitions=many"]).unwrap_err();
+    assert!(error.contains("topics.partitions") && error.contains("whole number"), "{error}");
+    let error = load("", &[("STENTOR__MEMORY__LIMIT", "much")], &[]).unwrap_err();
+    assert!(error.contains("memory.limit") && error.contains("STENTOR__MEMORY__LIMIT"), "{error}");
+    let error = load("[memory]\nlimit = \"1MiB\"", &[], &[]).unwrap_err();
+    assert!(error.contains("too small"), "{error}");
+}
+
+#[test]
+fn maps_take_any_key_from_every_layer() {
+    let file = "[topics.defaults]\n\"retention.ms\" = 5\n\"segment.bytes\" = \"1048576\"\n";
+    let env = [("STENTOR__TOPICS__DEFAULTS__CLEANUP_POLICY", "compact")];
+    let loaded = load(file, &env, &["topics.defaults.retention.ms=7"]).unwrap();
+    let defaults = &loaded.config.topics.defaults;
+    let get = |key: &str| defaults.get(key).map(String::as_str);
+    assert_eq!(get("retention.ms"), Some("7"));
+    assert_eq!(get("segment.bytes"), Some("1048576"));
+    assert_eq!(get("cleanup.policy"), Some("compact"));
+}
+
+#[test]
+fn tables_inside_a_section_are_read() {
+    let file = "[http]\nlisten = \"off\"\n[http.tls]\ncert = \"a.pem\"\nkey = \"b.pem\"\n[http.limits]\nconnections_max = 7\n";
+    let loaded = load(file, &[], &["http.limits.calls_in_flight_max=9"]).unwrap();
+    let listener = &loaded.config.http.listener;
+    assert_eq!(listener.listen, Some(net::Listen::Off));
+    assert_eq!(listener.limits.connections_max, 7);
+    assert_eq!(listener.limits.calls_in_flight_max, 9);
+    assert_eq!(listener.tls.as_ref().map(|tls| tls.cert.clone()), Some(PathBuf::from("a.pem")));
+}
+
+#[test]
+fn every_key_is_documented_and_every_default_has_a_key() {
+    let schema = Schema::read();
+    assert!(schema.keys.len() > 40, "{}", schema.keys.len());
+    for (name, key) in &schema.keys {
+        assert!(!key.doc.is_empty(), "{name} has no doc comment");
+        assert!(key.optional || key.default.is_some() || name.contains(".tls."), "{name} has no default");
+    }
+    for section in SECTIONS {
+        let found = schema.keys.keys().any(|key| key.starts_with(section.name));
+        assert!(found, "section {} has no keys", section.name);
+    }
+    for key in HTTP_KEYS {
+        assert!(schema.keys.contains_key(&format!("http.{key}")), "{key}");
+    }
+}
