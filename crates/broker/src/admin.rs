@@ -55,7 +55,9 @@ impl Broker {
     pub async fn create_topic(&self, new: NewTopic, dry_run: bool) -> Result<Arc<Topic>, Error> {
         let broker = self.clone();
         self.shared()
-            .blocking("broker.create_topic", move || broker.create_topic_now(new, dry_run))
+            .blocking("broker.create_topic", move || {
+                broker.create_topic_now(new, dry_run)
+            })
             .await
     }
 
@@ -74,12 +76,20 @@ impl Broker {
         self.refuse_collision(&new.name)?;
         let partitions = new.partitions.unwrap_or(self.config().partitions);
         self.check_partitions(partitions)?;
-        let config =
-            Arc::new(TopicConfig::parse(new.config.clone(), &self.config().defaults)?);
+        let config = Arc::new(TopicConfig::parse(
+            new.config.clone(),
+            &self.config().defaults,
+        )?);
         if dry_run {
             let id = base::TopicId::default();
             let name: Arc<str> = Arc::from(new.name.as_str());
-            return Ok(Arc::new(Topic::new(id, name, new.internal, config, Vec::new())));
+            return Ok(Arc::new(Topic::new(
+                id,
+                name,
+                new.internal,
+                config,
+                Vec::new(),
+            )));
         }
         let created = self.shared().meta.create_topic(meta::NewTopic {
             name: new.name,
@@ -93,8 +103,10 @@ impl Broker {
     /// `a.b` and `a_b` would be one name in metrics.
     fn refuse_collision(&self, name: &str) -> Result<(), Error> {
         let folded = name.replace('.', "_");
-        let other =
-            self.topics().into_iter().find(|topic| topic.name().replace('.', "_") == folded);
+        let other = self
+            .topics()
+            .into_iter()
+            .find(|topic| topic.name().replace('.', "_") == folded);
         other.map_or(Ok(()), |other| {
             Err(Error::InvalidTopicName(format!(
                 "topic name `{name}` collides with `{}`: `.` and `_` are one in metrics",
@@ -105,16 +117,24 @@ impl Broker {
 
     fn check_partitions(&self, more: u32) -> Result<(), Error> {
         if more == 0 {
-            return Err(Error::InvalidPartitions("a topic has at least one partition".to_owned()));
+            return Err(Error::InvalidPartitions(
+                "a topic has at least one partition".to_owned(),
+            ));
         }
         let config = self.config();
         let table = self.shared().topics.read();
         if table.topics() >= config.topics_max {
-            return Err(Error::Limit { name: "topics.topics_max", limit: config.topics_max as u64 });
+            return Err(Error::Limit {
+                name: "topics.topics_max",
+                limit: config.topics_max as u64,
+            });
         }
         if table.partitions().saturating_add(more as usize) > config.partitions_max {
             let limit = config.partitions_max as u64;
-            return Err(Error::Limit { name: "topics.partitions_max", limit });
+            return Err(Error::Limit {
+                name: "topics.partitions_max",
+                limit,
+            });
         }
         Ok(())
     }
@@ -124,12 +144,7 @@ impl Broker {
     /// # Errors
     /// [`Error::UnknownTopic`], [`Error::InvalidPartitions`] when `total` is not more than there
     /// are, [`Error::Limit`], [`Error::Meta`], [`Error::Store`].
-    pub async fn add_partitions(
-        &self,
-        name: &str,
-        total: i32,
-        dry_run: bool,
-    ) -> Result<(), Error> {
+    pub async fn add_partitions(&self, name: &str, total: i32, dry_run: bool) -> Result<(), Error> {
         let (broker, name) = (self.clone(), name.to_owned());
         self.shared()
             .blocking("broker.add_partitions", move || {
@@ -176,7 +191,9 @@ impl Broker {
         }
         let (broker, name) = (self.clone(), topic.name().to_string());
         self.shared()
-            .blocking("broker.delete_topic", move || broker.delete_topic_now(&topic))
+            .blocking("broker.delete_topic", move || {
+                broker.delete_topic_now(&topic)
+            })
             .await?;
         self.groups().forget_topic(&name).await;
         Ok(())
@@ -190,7 +207,10 @@ impl Broker {
         let deleted = self.shared().meta.delete_topic(topic.name())?;
         self.shared().topics.write().remove(topic);
         for partition in 0..deleted.partitions {
-            self.shared().store.remove(StreamId { topic: deleted.id, partition })?;
+            self.shared().store.remove(StreamId {
+                topic: deleted.id,
+                partition,
+            })?;
         }
         self.shared().meta.finish_delete(deleted.id)?;
         self.count_topics();
@@ -263,7 +283,10 @@ fn apply(
     defaults: &BTreeMap<String, String>,
 ) -> Result<(), Error> {
     let fail = |why: &str| {
-        Err(Error::InvalidConfig { key: change.key.clone(), why: why.to_owned() })
+        Err(Error::InvalidConfig {
+            key: change.key.clone(),
+            why: why.to_owned(),
+        })
     };
     let Some(key) = topic_config::key(&change.key) else {
         return fail("there is no such topic configuration");
@@ -306,16 +329,28 @@ mod tests {
 
     fn after(operation: ConfigOperation) -> Result<String, Error> {
         let mut config = BTreeMap::new();
-        let change = ConfigChange { key: "cleanup.policy".to_owned(), operation };
+        let change = ConfigChange {
+            key: "cleanup.policy".to_owned(),
+            operation,
+        };
         apply(&mut config, &change, &BTreeMap::new())?;
         Ok(config.remove("cleanup.policy").unwrap_or_default())
     }
 
     #[test]
     fn lists_grow_and_shrink_by_elements() {
-        assert_eq!(after(ConfigOperation::Append("compact".into())).unwrap(), "delete,compact");
-        assert_eq!(after(ConfigOperation::Append("delete".into())).unwrap(), "delete");
-        assert_eq!(after(ConfigOperation::Subtract("delete".into())).unwrap(), "");
+        assert_eq!(
+            after(ConfigOperation::Append("compact".into())).unwrap(),
+            "delete,compact"
+        );
+        assert_eq!(
+            after(ConfigOperation::Append("delete".into())).unwrap(),
+            "delete"
+        );
+        assert_eq!(
+            after(ConfigOperation::Subtract("delete".into())).unwrap(),
+            ""
+        );
     }
 
     #[test]

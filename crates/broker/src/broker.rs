@@ -148,7 +148,11 @@ impl Broker {
         metrics: &Metrics,
     ) -> Result<Groups, Error> {
         if self.topic(crate::group::TOPIC).is_err() {
-            let settings = [("cleanup.policy", "compact"), ("segment.bytes", "104857600"), ("compression.type", "producer")];
+            let settings = [
+                ("cleanup.policy", "compact"),
+                ("segment.bytes", "104857600"),
+                ("compression.type", "producer"),
+            ];
             let config_map = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
             let new = crate::admin::NewTopic {
                 name: crate::group::TOPIC.to_owned(),
@@ -170,7 +174,9 @@ impl Broker {
     pub async fn verify_password(&self, user: &str, password: &str) -> Result<bool, Error> {
         let (meta, user, password) = (self.0.meta.clone(), user.to_owned(), password.to_owned());
         self.0
-            .blocking("broker.verify_password", move || Ok(meta.verify_password(&user, &password)))
+            .blocking("broker.verify_password", move || {
+                Ok(meta.verify_password(&user, &password))
+            })
             .await
     }
 
@@ -182,7 +188,10 @@ impl Broker {
         for topic in self.0.meta.deleting() {
             info!(topic = %topic.name, id = %topic.id, "finishing a deletion");
             for partition in 0..topic.partitions {
-                self.0.store.remove(StreamId { topic: topic.id, partition })?;
+                self.0.store.remove(StreamId {
+                    topic: topic.id,
+                    partition,
+                })?;
             }
             self.0.meta.finish_delete(topic.id)?;
         }
@@ -191,13 +200,22 @@ impl Broker {
 
     /// Puts a topic of the control state into the table, with its streams.
     pub(crate) fn load(&self, topic: &meta::Topic) -> Result<Arc<Topic>, Error> {
-        let config = Arc::new(TopicConfig::parse(topic.config.clone(), &self.0.config.defaults)?);
+        let config = Arc::new(TopicConfig::parse(
+            topic.config.clone(),
+            &self.0.config.defaults,
+        )?);
         let name: Arc<str> = Arc::from(topic.name.as_str());
         let mut partitions = Vec::new();
         for index in 0..topic.partitions {
             partitions.push(self.open_partition(&name, topic.id, index, &config)?);
         }
-        let topic = Arc::new(Topic::new(topic.id, name, topic.internal, config, partitions));
+        let topic = Arc::new(Topic::new(
+            topic.id,
+            name,
+            topic.internal,
+            config,
+            partitions,
+        ));
         self.0.topics.write().insert(topic.clone());
         self.count_topics();
         Ok(topic)
@@ -212,8 +230,13 @@ impl Broker {
     ) -> Result<Arc<Partition>, Error> {
         let id = StreamId { topic, partition };
         let stream = self.0.store.create(id, config.stream.clone())?;
-        let partition =
-            Partition::open(name.clone(), stream, self.0.epoch, config.clone(), self.0.clone())?;
+        let partition = Partition::open(
+            name.clone(),
+            stream,
+            self.0.epoch,
+            config.clone(),
+            self.0.clone(),
+        )?;
         Ok(Arc::new(partition))
     }
 
@@ -235,7 +258,10 @@ impl Broker {
             .filter(|id| !table.by_id.contains_key(&id.topic))
             .count();
         if unknown > 0 {
-            warn!(unknown, "the store holds streams of topics that the control state does not know");
+            warn!(
+                unknown,
+                "the store holds streams of topics that the control state does not know"
+            );
         }
     }
 
@@ -249,11 +275,16 @@ impl Broker {
                     () = shutdown.requested() => return,
                     () = tokio::time::sleep(PRODUCER_SCAN) => {}
                 }
-                let Some(shared) = shared.upgrade() else { return };
+                let Some(shared) = shared.upgrade() else {
+                    return;
+                };
                 let keep = i64::try_from(shared.config.producer_expiration_ms).unwrap_or(i64::MAX);
                 let before = shared.clock.unix_ms().saturating_sub(keep);
                 for topic in Self(shared).topics() {
-                    topic.partitions().iter().for_each(|p| p.expire_producers(before));
+                    topic
+                        .partitions()
+                        .iter()
+                        .for_each(|p| p.expire_producers(before));
                 }
             }
         });
@@ -291,7 +322,10 @@ impl Broker {
     /// Never: the groups are set before `open` returns.
     #[must_use]
     pub fn groups(&self) -> &Groups {
-        self.0.groups.get().expect("set by open, before anybody has the handle")
+        self.0
+            .groups
+            .get()
+            .expect("set by open, before anybody has the handle")
     }
 
     /// The control state: users, broker configuration, the cluster's id.
@@ -336,7 +370,9 @@ impl Broker {
     pub async fn new_producer_id(&self) -> Result<i64, Error> {
         let shared = self.0.clone();
         self.0
-            .blocking("broker.producer_id", move || Ok(shared.meta.next_producer_id()?))
+            .blocking("broker.producer_id", move || {
+                Ok(shared.meta.next_producer_id()?)
+            })
             .await
     }
 
@@ -353,7 +389,9 @@ impl Broker {
 }
 
 fn next_epoch(meta: &Meta) -> Result<i32, Error> {
-    let last = meta.setting(EPOCH).and_then(|text| text.parse::<i32>().ok());
+    let last = meta
+        .setting(EPOCH)
+        .and_then(|text| text.parse::<i32>().ok());
     let epoch = last.map_or(0, |last| last.saturating_add(1));
     meta.set_setting(EPOCH, &epoch.to_string())?;
     Ok(epoch)

@@ -35,7 +35,8 @@ pub use meta;
 pub use partition::{Ack, Appended, Partition, ProducerInfo};
 pub use read::{PartitionRead, ReadOne, ReadRequest};
 pub use records::{
-    NewRecord, Published, Publisher, ReadFrom, ReadLimits, Record, RecordHeader, Records, partition_of,
+    NewRecord, Published, Publisher, ReadFrom, ReadLimits, Record, RecordHeader, Records,
+    partition_of,
 };
 pub use status::Status;
 pub use store::{Piece, Read};

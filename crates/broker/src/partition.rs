@@ -75,8 +75,18 @@ impl Partition {
     ) -> Result<Self, Error> {
         let limit = shared.config.producers_per_partition_max;
         let producers = load_producers(&stream, limit, shared.clock.unix_ms())?;
-        let inner = Mutex::new(Inner { producers, since_snapshot: 0 });
-        Ok(Self { topic, stream, epoch, config: RwLock::new(config), inner, shared })
+        let inner = Mutex::new(Inner {
+            producers,
+            since_snapshot: 0,
+        });
+        Ok(Self {
+            topic,
+            stream,
+            epoch,
+            config: RwLock::new(config),
+            inner,
+            shared,
+        })
     }
 
     /// The topic's name.
@@ -159,8 +169,7 @@ impl Partition {
                 return Err(Error::Batch(problem));
             }
         };
-        let append_time =
-            (config.timestamp_type == TimestampType::LogAppend).then_some(now_ms);
+        let append_time = (config.timestamp_type == TimestampType::LogAppend).then_some(now_ms);
         self.append_checked(checked, append_time, now_ms)
     }
 
@@ -172,15 +181,27 @@ impl Partition {
     ) -> Result<Appended, Error> {
         let metrics = &self.shared.metrics;
         let bytes = checked.batch.len() as u64;
-        let options = AppendOptions { epoch: self.epoch, log_append_time: append_time };
+        let options = AppendOptions {
+            epoch: self.epoch,
+            log_append_time: append_time,
+        };
         let mut inner = self.inner.lock();
         if let Some(stamp) = checked.stamp {
             match inner.producers.check(stamp).map_err(Error::Producer)? {
                 Verdict::Append => {}
-                Verdict::Duplicate { first, next, timestamp } => {
+                Verdict::Duplicate {
+                    first,
+                    next,
+                    timestamp,
+                } => {
                     metrics.batches_duplicate.inc();
                     let append_time = append_time.map(|_| timestamp);
-                    return Ok(Appended { first, next, append_time, duplicate: true });
+                    return Ok(Appended {
+                        first,
+                        next,
+                        append_time,
+                        duplicate: true,
+                    });
                 }
             }
         }
@@ -200,7 +221,12 @@ impl Partition {
         metrics.batches_appended.inc();
         metrics.records_appended.inc_by(u64::from(checked.count));
         metrics.bytes_appended.inc_by(bytes);
-        Ok(Appended { first: appended.first, next: appended.next, append_time, duplicate: false })
+        Ok(Appended {
+            first: appended.first,
+            next: appended.next,
+            append_time,
+            duplicate: false,
+        })
     }
 
     fn snapshot_when_due(&self, inner: &mut Inner, bytes: u64, next: Offset) {
@@ -208,7 +234,8 @@ impl Partition {
         if inner.since_snapshot >= self.shared.config.producer_snapshot_bytes.0 {
             inner.since_snapshot = 0;
             if !inner.producers.is_empty() {
-                self.stream.checkpoint_blob(next, Bytes::from(inner.producers.encode()));
+                self.stream
+                    .checkpoint_blob(next, Bytes::from(inner.producers.encode()));
             }
         }
     }
@@ -219,7 +246,8 @@ impl Partition {
         let inner = self.inner.lock();
         if inner.since_snapshot > 0 && !inner.producers.is_empty() {
             let next = self.stream.appended_end();
-            self.stream.checkpoint_blob(next, Bytes::from(inner.producers.encode()));
+            self.stream
+                .checkpoint_blob(next, Bytes::from(inner.producers.encode()));
         }
     }
 
@@ -245,7 +273,11 @@ impl Partition {
         at: i64,
     ) -> Result<Option<(Offset, i64, i32)>, Error> {
         let this = self.clone();
-        self.shared.blocking("broker.by_timestamp", move || Ok(this.stream.by_timestamp(at)?)).await
+        self.shared
+            .blocking("broker.by_timestamp", move || {
+                Ok(this.stream.by_timestamp(at)?)
+            })
+            .await
     }
 
     /// The record with the largest timestamp: its offset, timestamp and leader epoch. May read
@@ -255,7 +287,11 @@ impl Partition {
     /// [`Error::Store`].
     pub async fn max_timestamp(self: &Arc<Self>) -> Result<Option<(Offset, i64, i32)>, Error> {
         let this = self.clone();
-        self.shared.blocking("broker.max_timestamp", move || Ok(this.stream.max_timestamp()?)).await
+        self.shared
+            .blocking("broker.max_timestamp", move || {
+                Ok(this.stream.max_timestamp()?)
+            })
+            .await
     }
 
     /// The largest leader epoch that is at most `epoch`, and where it ends (KIP-101).
@@ -268,6 +304,13 @@ impl Partition {
             return None;
         }
         self.stream.epoch_end(epoch)
+    }
+
+    /// The leader epoch in which the record at `offset` was written; the current one when that is
+    /// not known any more.
+    #[must_use]
+    pub fn epoch_of(&self, offset: Offset) -> i32 {
+        self.stream.epoch_of(offset).unwrap_or(self.epoch)
     }
 
     /// Deletes the records below `before`; `None` means all that readers may see. Returns the
@@ -292,7 +335,11 @@ impl Partition {
             .filter(|to| *to <= end)
             .ok_or(Error::OutOfRange { from, start, end })?;
         let this = self.clone();
-        self.shared.blocking("broker.delete_before", move || Ok(this.stream.trim_to(to)?)).await
+        self.shared
+            .blocking("broker.delete_before", move || {
+                Ok(this.stream.trim_to(to)?)
+            })
+            .await
     }
 
     /// The producers whose batches are deduplicated here.
@@ -309,20 +356,28 @@ impl Partition {
 
 /// The producers' state as the log tells it: the last save, then the headers after it.
 fn load_producers(stream: &Stream, limit: usize, now_ms: i64) -> Result<ProducerTable, Error> {
-    let saved = stream.blob().and_then(|(at, blob)| Some((at, ProducerTable::decode(&blob)?)));
+    let saved = stream
+        .blob()
+        .and_then(|(at, blob)| Some((at, ProducerTable::decode(&blob)?)));
     let (from, mut table) = saved.unwrap_or_else(|| (stream.start(), ProducerTable::default()));
     for header in stream.headers(from)? {
         let header = header?;
         if header.producer_id < 0 || header.base_sequence < 0 {
             continue;
         }
-        let count = u32::try_from(header.last_offset_delta).unwrap_or(0).saturating_add(1);
+        let count = u32::try_from(header.last_offset_delta)
+            .unwrap_or(0)
+            .saturating_add(1);
         let first = Offset(u64::try_from(header.base_offset).unwrap_or(0));
         if first < from {
             continue;
         }
-        let stamp =
-            Stamp::new(header.producer_id, header.producer_epoch, header.base_sequence, count);
+        let stamp = Stamp::new(
+            header.producer_id,
+            header.producer_epoch,
+            header.base_sequence,
+            count,
+        );
         let next = first.plus(u64::from(count));
         // Silence is counted from the start: how long the process was down says nothing.
         table.record(stamp, (first, next), header.max_timestamp, now_ms, limit);

@@ -27,7 +27,12 @@ impl Stamp {
     /// The stamp of a batch of `count` records; sequences wrap from `i32::MAX` to 0.
     pub(crate) fn new(producer: i64, epoch: i16, first: i32, count: u32) -> Self {
         let last = (i64::from(first) + i64::from(count) - 1) % (i64::from(i32::MAX) + 1);
-        Self { producer, epoch, first, last: i32::try_from(last).unwrap_or(0) }
+        Self {
+            producer,
+            epoch,
+            first,
+            last: i32::try_from(last).unwrap_or(0),
+        }
     }
 }
 
@@ -89,17 +94,26 @@ impl ProducerTable {
             return Ok(Verdict::Append);
         };
         if stamp.epoch < state.epoch {
-            return Err(ProducerProblem::StaleEpoch { got: stamp.epoch, current: state.epoch });
+            return Err(ProducerProblem::StaleEpoch {
+                got: stamp.epoch,
+                current: state.epoch,
+            });
         }
         let last = state.batches.last().map_or(-1, |b| b.last);
         if stamp.epoch > state.epoch {
             return if stamp.first == 0 {
                 Ok(Verdict::Append)
             } else {
-                Err(ProducerProblem::OutOfOrder { got: stamp.first, last })
+                Err(ProducerProblem::OutOfOrder {
+                    got: stamp.first,
+                    last,
+                })
             };
         }
-        let known = state.batches.iter().find(|b| b.first == stamp.first && b.last == stamp.last);
+        let known = state
+            .batches
+            .iter()
+            .find(|b| b.first == stamp.first && b.last == stamp.last);
         if let Some(batch) = known {
             return Ok(Verdict::Duplicate {
                 first: batch.offset,
@@ -111,7 +125,10 @@ impl ProducerTable {
         if last == -1 || stamp.first == expected {
             Ok(Verdict::Append)
         } else {
-            Err(ProducerProblem::OutOfOrder { got: stamp.first, last })
+            Err(ProducerProblem::OutOfOrder {
+                got: stamp.first,
+                last,
+            })
         }
     }
 
@@ -138,7 +155,13 @@ impl ProducerTable {
             state.batches.remove(0);
         }
         let (offset, next) = offsets;
-        state.batches.push(Remembered { first: stamp.first, last: stamp.last, offset, next, timestamp });
+        state.batches.push(Remembered {
+            first: stamp.first,
+            last: stamp.last,
+            offset,
+            next,
+            timestamp,
+        });
         state.seen_ms = now_ms;
         evicted
     }
@@ -146,7 +169,11 @@ impl ProducerTable {
     fn make_room(&mut self, limit: usize) -> u64 {
         let mut evicted = 0;
         while self.states.len() >= limit.max(1) {
-            let Some(oldest) = self.states.iter().min_by_key(|(_, s)| s.seen_ms).map(|(id, _)| *id)
+            let Some(oldest) = self
+                .states
+                .iter()
+                .min_by_key(|(_, s)| s.seen_ms)
+                .map(|(id, _)| *id)
             else {
                 break;
             };
@@ -184,7 +211,11 @@ impl ProducerTable {
     /// and per batch first i32, last i32, offset u64, next u64, timestamp i64; all big-endian.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
-        out.extend_from_slice(&u32::try_from(self.states.len()).unwrap_or(u32::MAX).to_be_bytes());
+        out.extend_from_slice(
+            &u32::try_from(self.states.len())
+                .unwrap_or(u32::MAX)
+                .to_be_bytes(),
+        );
         let mut states: Vec<_> = self.states.iter().collect();
         states.sort_by_key(|(id, _)| **id);
         for (id, state) in states {
@@ -217,7 +248,11 @@ impl ProducerTable {
             let epoch = i16::from_be_bytes(input.take()?);
             let seen_ms = i64::from_be_bytes(input.take()?);
             let [batches] = input.take()?;
-            let mut state = State { epoch, batches: Vec::new(), seen_ms };
+            let mut state = State {
+                epoch,
+                batches: Vec::new(),
+                seen_ms,
+            };
             for _ in 0..batches {
                 state.batches.push(Remembered {
                     first: i32::from_be_bytes(input.take()?),

@@ -57,7 +57,11 @@ pub struct PartitionRead {
 
 impl PartitionRead {
     fn bytes(&self) -> usize {
-        self.result.as_ref().ok().and_then(Option::as_ref).map_or(0, |read| read.bytes)
+        self.result
+            .as_ref()
+            .ok()
+            .and_then(Option::as_ref)
+            .map_or(0, |read| read.bytes)
     }
 }
 
@@ -98,7 +102,9 @@ impl Broker {
         let mut total = 0;
         for part in &request.parts {
             let left = request.max_bytes.saturating_sub(total);
-            let read = self.read_one(part, left.min(part.max_bytes), total == 0).await;
+            let read = self
+                .read_one(part, left.min(part.max_bytes), total == 0)
+                .await;
             total += read.bytes();
             reads.push(read);
         }
@@ -110,11 +116,19 @@ impl Broker {
         let (start, end) = (partition.start(), partition.end());
         let wanted = u64::try_from(part.from).ok().map(Offset);
         let Some(from) = wanted.filter(|from| *from >= start && *from <= end) else {
-            let result = Err(Error::OutOfRange { from: part.from, start, end });
+            let result = Err(Error::OutOfRange {
+                from: part.from,
+                start,
+                end,
+            });
             return PartitionRead { result, start, end };
         };
         if from == end || (max_bytes == 0 && !first) {
-            return PartitionRead { result: Ok(None), start, end };
+            return PartitionRead {
+                result: Ok(None),
+                start,
+                end,
+            };
         }
         let stream = partition.stream();
         let result = if stream.read_is_cached(from) {
@@ -126,8 +140,8 @@ impl Broker {
                 .await
         };
         // Only the first batch of the whole answer may be larger than the limits.
-        let result =
-            result.map(|read| (read.bytes > 0 && (first || read.bytes <= max_bytes)).then_some(read));
+        let result = result
+            .map(|read| (read.bytes > 0 && (first || read.bytes <= max_bytes)).then_some(read));
         PartitionRead { result, start, end }
     }
 }
@@ -147,7 +161,10 @@ async fn any_past(parts: &[ReadOne], ends: &[Offset]) {
         return std::future::pending().await;
     }
     poll_fn(|cx| {
-        if waits.iter_mut().any(|wait| wait.as_mut().poll(cx).is_ready()) {
+        if waits
+            .iter_mut()
+            .any(|wait| wait.as_mut().poll(cx).is_ready())
+        {
             Poll::Ready(())
         } else {
             Poll::Pending

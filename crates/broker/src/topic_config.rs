@@ -57,7 +57,15 @@ const fn number(
     range: (i64, i64),
     doc: &'static str,
 ) -> Key {
-    Key { name, kind, default, range, words: NO_WORDS, used: true, doc }
+    Key {
+        name,
+        kind,
+        default,
+        range,
+        words: NO_WORDS,
+        used: true,
+        doc,
+    }
 }
 
 const fn words(
@@ -67,7 +75,15 @@ const fn words(
     words: &'static [&'static str],
     doc: &'static str,
 ) -> Key {
-    Key { name, kind, default, range: ANY, words, used: true, doc }
+    Key {
+        name,
+        kind,
+        default,
+        range: ANY,
+        words,
+        used: true,
+        doc,
+    }
 }
 
 const fn kept(name: &'static str, kind: ValueKind, default: &'static str) -> Key {
@@ -95,8 +111,20 @@ pub const KEYS: &[Key] = &[
         &["delete", "compact"],
         "What happens to old records: deleted by age and size, compacted to the last one of each key, or both. Empty keeps everything.",
     ),
-    number("compression.gzip.level", Int, "-1", (-1, 9), "Level for compression.type=gzip; -1 is the library's default."),
-    number("compression.lz4.level", Int, "9", (1, 17), "Level for compression.type=lz4; one level is implemented."),
+    number(
+        "compression.gzip.level",
+        Int,
+        "-1",
+        (-1, 9),
+        "Level for compression.type=gzip; -1 is the library's default.",
+    ),
+    number(
+        "compression.lz4.level",
+        Int,
+        "9",
+        (1, 17),
+        "Level for compression.type=lz4; one level is implemented.",
+    ),
     words(
         "compression.type",
         Text,
@@ -104,20 +132,74 @@ pub const KEYS: &[Key] = &[
         &["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"],
         "How batches are compressed at rest; `producer` keeps what the producer chose.",
     ),
-    number("compression.zstd.level", Int, "3", (-131_072, 22), "Level for compression.type=zstd."),
-    number("delete.retention.ms", Long, "86400000", (0, i64::MAX), "How long compaction keeps a tombstone, in milliseconds."),
+    number(
+        "compression.zstd.level",
+        Int,
+        "3",
+        (-131_072, 22),
+        "Level for compression.type=zstd.",
+    ),
+    number(
+        "delete.retention.ms",
+        Long,
+        "86400000",
+        (0, i64::MAX),
+        "How long compaction keeps a tombstone, in milliseconds.",
+    ),
     kept("file.delete.delay.ms", Long, "60000"),
-    number("flush.messages", Long, MAX, (1, i64::MAX), "1 makes the topic durable before it acknowledges, whatever stentor.durability says."),
-    number("flush.ms", Long, MAX, (0, i64::MAX), "0 makes the topic durable before it acknowledges, whatever stentor.durability says."),
+    number(
+        "flush.messages",
+        Long,
+        MAX,
+        (1, i64::MAX),
+        "1 makes the topic durable before it acknowledges, whatever stentor.durability says.",
+    ),
+    number(
+        "flush.ms",
+        Long,
+        MAX,
+        (0, i64::MAX),
+        "0 makes the topic durable before it acknowledges, whatever stentor.durability says.",
+    ),
     kept("follower.replication.throttled.replicas", List, ""),
-    number("index.interval.bytes", Int, "4096", (0, i32::MAX as i64), "Distance of two entries of a segment's sparse index, in bytes."),
+    number(
+        "index.interval.bytes",
+        Int,
+        "4096",
+        (0, i32::MAX as i64),
+        "Distance of two entries of a segment's sparse index, in bytes.",
+    ),
     kept("leader.replication.throttled.replicas", List, ""),
     kept("local.retention.bytes", Long, "-2"),
     kept("local.retention.ms", Long, "-2"),
-    number("max.compaction.lag.ms", Long, MAX, (1, i64::MAX), "The longest a record stays uncompacted, in milliseconds."),
-    number("max.message.bytes", Int, "1048588", (0, i32::MAX as i64), "The largest batch that is taken, in bytes."),
-    number("message.timestamp.after.max.ms", Long, "3600000", (0, i64::MAX), "How far ahead of the broker's clock a record's timestamp may be, in milliseconds."),
-    number("message.timestamp.before.max.ms", Long, MAX, (0, i64::MAX), "How far behind the broker's clock a record's timestamp may be, in milliseconds."),
+    number(
+        "max.compaction.lag.ms",
+        Long,
+        MAX,
+        (1, i64::MAX),
+        "The longest a record stays uncompacted, in milliseconds.",
+    ),
+    number(
+        "max.message.bytes",
+        Int,
+        "1048588",
+        (0, i32::MAX as i64),
+        "The largest batch that is taken, in bytes.",
+    ),
+    number(
+        "message.timestamp.after.max.ms",
+        Long,
+        "3600000",
+        (0, i64::MAX),
+        "How far ahead of the broker's clock a record's timestamp may be, in milliseconds.",
+    ),
+    number(
+        "message.timestamp.before.max.ms",
+        Long,
+        MAX,
+        (0, i64::MAX),
+        "How far behind the broker's clock a record's timestamp may be, in milliseconds.",
+    ),
     words(
         "message.timestamp.type",
         Text,
@@ -125,19 +207,73 @@ pub const KEYS: &[Key] = &[
         &["CreateTime", "LogAppendTime"],
         "Whether a record carries its producer's time or the broker's.",
     ),
-    number("min.cleanable.dirty.ratio", Double, "0.5", (0, 1), "Share of uncompacted bytes from which compaction is worth its work."),
-    number("min.compaction.lag.ms", Long, "0", (0, i64::MAX), "The shortest a record stays uncompacted, in milliseconds."),
-    number("min.insync.replicas", Int, "1", (1, i32::MAX as i64), "How many replicas must have a record before it is acknowledged; one node has one."),
+    number(
+        "min.cleanable.dirty.ratio",
+        Double,
+        "0.5",
+        (0, 1),
+        "Share of uncompacted bytes from which compaction is worth its work.",
+    ),
+    number(
+        "min.compaction.lag.ms",
+        Long,
+        "0",
+        (0, i64::MAX),
+        "The shortest a record stays uncompacted, in milliseconds.",
+    ),
+    number(
+        "min.insync.replicas",
+        Int,
+        "1",
+        (1, i32::MAX as i64),
+        "How many replicas must have a record before it is acknowledged; one node has one.",
+    ),
     kept("preallocate", Boolean, "false"),
     kept("remote.log.copy.disable", Boolean, "false"),
     kept("remote.log.delete.on.disable", Boolean, "false"),
     kept("remote.storage.enable", Boolean, "false"),
-    number("retention.bytes", Long, "-1", (-1, i64::MAX), "How many bytes a partition keeps; -1 is no limit."),
-    number("retention.ms", Long, "604800000", (-1, i64::MAX), "How long a partition keeps records, in milliseconds; -1 is for ever."),
-    number("segment.bytes", Int, "1073741824", (1_048_576, i32::MAX as i64), "Size at which a new segment file begins, in bytes."),
-    number("segment.index.bytes", Int, "10485760", (4, i32::MAX as i64), "Size of a segment's index at which a new segment begins, in bytes."),
-    number("segment.jitter.ms", Long, "0", (0, i64::MAX), "Random time taken off segment.ms, in milliseconds."),
-    number("segment.ms", Long, "604800000", (1, i64::MAX), "Age at which a new segment file begins, in milliseconds."),
+    number(
+        "retention.bytes",
+        Long,
+        "-1",
+        (-1, i64::MAX),
+        "How many bytes a partition keeps; -1 is no limit.",
+    ),
+    number(
+        "retention.ms",
+        Long,
+        "604800000",
+        (-1, i64::MAX),
+        "How long a partition keeps records, in milliseconds; -1 is for ever.",
+    ),
+    number(
+        "segment.bytes",
+        Int,
+        "1073741824",
+        (1_048_576, i32::MAX as i64),
+        "Size at which a new segment file begins, in bytes.",
+    ),
+    number(
+        "segment.index.bytes",
+        Int,
+        "10485760",
+        (4, i32::MAX as i64),
+        "Size of a segment's index at which a new segment begins, in bytes.",
+    ),
+    number(
+        "segment.jitter.ms",
+        Long,
+        "0",
+        (0, i64::MAX),
+        "Random time taken off segment.ms, in milliseconds.",
+    ),
+    number(
+        "segment.ms",
+        Long,
+        "604800000",
+        (1, i64::MAX),
+        "Age at which a new segment file begins, in milliseconds.",
+    ),
     words(
         "stentor.durability",
         Text,
@@ -151,7 +287,9 @@ pub const KEYS: &[Key] = &[
 /// The key called `name`.
 #[must_use]
 pub fn key(name: &str) -> Option<&'static Key> {
-    KEYS.binary_search_by(|k| k.name.cmp(name)).ok().and_then(|at| KEYS.get(at))
+    KEYS.binary_search_by(|k| k.name.cmp(name))
+        .ok()
+        .and_then(|at| KEYS.get(at))
 }
 
 impl Key {
@@ -160,7 +298,12 @@ impl Key {
     /// # Errors
     /// [`Error::InvalidConfig`] with what is wrong.
     pub fn check(&self, value: &str) -> Result<(), Error> {
-        let fail = |why: String| Err(Error::InvalidConfig { key: self.name.to_owned(), why });
+        let fail = |why: String| {
+            Err(Error::InvalidConfig {
+                key: self.name.to_owned(),
+                why,
+            })
+        };
         match self.kind {
             Boolean if !matches!(value, "true" | "false") => {
                 return fail(format!("`{value}` is neither true nor false"));
@@ -200,13 +343,19 @@ impl Key {
             return Ok(());
         }
         let why = format!("`{word}` is not one of {}", self.words.join(", "));
-        Err(Error::InvalidConfig { key: self.name.to_owned(), why })
+        Err(Error::InvalidConfig {
+            key: self.name.to_owned(),
+            why,
+        })
     }
 }
 
 /// The elements of a list value.
 pub fn elements(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').map(str::trim).filter(|word| !word.is_empty())
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
 }
 
 /// When a record's time is taken.
@@ -286,7 +435,10 @@ impl TopicConfig {
             })?;
             known.check(value)?;
         }
-        let values = Values { set: &set, defaults };
+        let values = Values {
+            set: &set,
+            defaults,
+        };
         let (compression, compression_level) = compression(&values);
         Ok(Self {
             max_message_bytes: usize::try_from(values.long("max.message.bytes")).unwrap_or(0),
@@ -337,7 +489,10 @@ fn stream_config(values: &Values<'_>) -> StreamConfig {
             compact: elements(policy).any(|p| p == "compact"),
         },
         delete_retention_ms: values.size("delete.retention.ms"),
-        min_cleanable_ratio: values.text("min.cleanable.dirty.ratio").parse().unwrap_or(0.5),
+        min_cleanable_ratio: values
+            .text("min.cleanable.dirty.ratio")
+            .parse()
+            .unwrap_or(0.5),
         min_compaction_lag_ms: values.size("min.compaction.lag.ms"),
         max_compaction_lag_ms: values.size("max.compaction.lag.ms"),
         durability: if flushed || values.text("stentor.durability") != "async" {
@@ -385,7 +540,10 @@ mod tests {
             ("min.cleanable.dirty.ratio", "1.5"),
         ] {
             let set = BTreeMap::from([(key.to_owned(), value.to_owned())]);
-            assert!(TopicConfig::parse(set, &BTreeMap::new()).is_err(), "{key}={value}");
+            assert!(
+                TopicConfig::parse(set, &BTreeMap::new()).is_err(),
+                "{key}={value}"
+            );
         }
     }
 

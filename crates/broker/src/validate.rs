@@ -49,31 +49,53 @@ pub(crate) fn check(
         bytes.clone()
     };
     let stamp = (header.producer_id >= 0).then(|| {
-        Stamp::new(header.producer_id, header.producer_epoch, header.base_sequence, count)
+        Stamp::new(
+            header.producer_id,
+            header.producer_epoch,
+            header.base_sequence,
+            count,
+        )
     });
-    Ok(Checked { batch, count, max_timestamp: header.max_timestamp, stamp })
+    Ok(Checked {
+        batch,
+        count,
+        max_timestamp: header.max_timestamp,
+        stamp,
+    })
 }
 
 /// Exactly one batch of the current format, whole and undamaged.
 fn whole_batch(bytes: &Bytes, topic: &TopicConfig) -> Result<BatchHeader, BatchProblem> {
     if bytes.len() < HEADER_LEN {
-        return Err(BatchProblem::Corrupt(format!("{} bytes are no batch", bytes.len())));
+        return Err(BatchProblem::Corrupt(format!(
+            "{} bytes are no batch",
+            bytes.len()
+        )));
     }
     let magic = bytes.get(16).copied().unwrap_or(0);
     if magic != 2 {
-        return Err(BatchProblem::Invalid(format!("record format {magic} is not 2")));
+        return Err(BatchProblem::Invalid(format!(
+            "record format {magic} is not 2"
+        )));
     }
-    let header =
-        BatchHeader::parse(bytes).map_err(|e| BatchProblem::Corrupt(e.to_string()))?;
+    let header = BatchHeader::parse(bytes).map_err(|e| BatchProblem::Corrupt(e.to_string()))?;
     let len = header.total_len();
     if len > bytes.len() {
-        return Err(BatchProblem::Corrupt(format!("{len} bytes announced, {} sent", bytes.len())));
+        return Err(BatchProblem::Corrupt(format!(
+            "{len} bytes announced, {} sent",
+            bytes.len()
+        )));
     }
     if len < bytes.len() {
-        return Err(BatchProblem::Invalid("more than one batch for a partition".to_owned()));
+        return Err(BatchProblem::Invalid(
+            "more than one batch for a partition".to_owned(),
+        ));
     }
     if len > topic.max_message_bytes {
-        return Err(BatchProblem::TooLarge { bytes: len, limit: topic.max_message_bytes });
+        return Err(BatchProblem::TooLarge {
+            bytes: len,
+            limit: topic.max_message_bytes,
+        });
     }
     batch::check_crc(bytes).map_err(|e| BatchProblem::Corrupt(e.to_string()))?;
     Ok(header)
@@ -100,7 +122,10 @@ fn header_rules(header: &BatchHeader) -> Result<u32, BatchProblem> {
         return invalid("a producer id without sequence or epoch");
     }
     if header.is_log_append_time() {
-        return Err(BatchProblem::Timestamp { index: None, timestamp: header.max_timestamp });
+        return Err(BatchProblem::Timestamp {
+            index: None,
+            timestamp: header.max_timestamp,
+        });
     }
     Ok(count)
 }
@@ -148,7 +173,12 @@ fn each_record(
     for record in batch::records(records) {
         let record = record.map_err(|e| BatchProblem::Invalid(e.to_string()))?;
         let index = seen;
-        let refuse = |why: &str| Err(BatchProblem::Record { index, why: why.to_owned() });
+        let refuse = |why: &str| {
+            Err(BatchProblem::Record {
+                index,
+                why: why.to_owned(),
+            })
+        };
         if topic.is_compacted() && record.key.is_none() {
             return refuse("a compacted topic needs a key");
         }
@@ -160,7 +190,10 @@ fn each_record(
         seen += 1;
     }
     if i64::from(seen) != i64::from(header.count) {
-        return Err(BatchProblem::Invalid(format!("{} records announced, {seen} sent", header.count)));
+        return Err(BatchProblem::Invalid(format!(
+            "{} records announced, {seen} sent",
+            header.count
+        )));
     }
     Ok(())
 }

@@ -24,7 +24,9 @@ pub enum Error {
         path: String,
     },
     /// What it holds makes no sense.
-    #[error("{path}: {what} cannot be read; restore it from a backup (docs/errors/damaged-control-state.md)")]
+    #[error(
+        "{path}: {what} cannot be read; restore it from a backup (docs/errors/damaged-control-state.md)"
+    )]
     Damaged {
         /// The file.
         path: String,
@@ -45,9 +47,17 @@ pub enum Error {
 impl Error {
     pub(crate) fn database(path: &str, error: redb::Error) -> Self {
         match error {
-            redb::Error::DatabaseAlreadyOpen => Self::Locked { path: path.to_owned() },
-            redb::Error::Corrupted(what) => Self::Damaged { path: path.to_owned(), what },
-            other => Self::Database { path: path.to_owned(), source: Box::new(other) },
+            redb::Error::DatabaseAlreadyOpen => Self::Locked {
+                path: path.to_owned(),
+            },
+            redb::Error::Corrupted(what) => Self::Damaged {
+                path: path.to_owned(),
+                what,
+            },
+            other => Self::Database {
+                path: path.to_owned(),
+                source: Box::new(other),
+            },
         }
     }
 

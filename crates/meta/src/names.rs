@@ -36,5 +36,9 @@ pub fn check_topic_name(name: &str) -> Result<(), InvalidName> {
         return Err(InvalidName::Long(name.len()));
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.chars().all(allowed) { Ok(()) } else { Err(InvalidName::Character(name.to_owned())) }
+    if name.chars().all(allowed) {
+        Ok(())
+    } else {
+        Err(InvalidName::Character(name.to_owned()))
+    }
 }

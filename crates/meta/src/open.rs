@@ -8,7 +8,9 @@ use parking_lot::Mutex;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend};
 use serde::de::DeserializeOwned;
 
-use crate::{CLUSTER_ID, DELETING, Error, Meta, PRODUCER_ID, SETTINGS, Shared, State, TOPICS, USERS};
+use crate::{
+    CLUSTER_ID, DELETING, Error, Meta, PRODUCER_ID, SETTINGS, Shared, State, TOPICS, USERS,
+};
 
 /// How much of the file the library keeps in memory, in bytes; the whole state is in memory
 /// anyway.
@@ -50,7 +52,12 @@ impl Meta {
 
     fn load(database: Database, path: String, rng: Rng) -> Result<Self, Error> {
         let state = Mutex::new(State::default());
-        let meta = Self(Arc::new(Shared { database, path, rng, state }));
+        let meta = Self(Arc::new(Shared {
+            database,
+            path,
+            rng,
+            state,
+        }));
         meta.change(|change| {
             change.open_table(TOPICS)?;
             change.open_table(DELETING)?;
@@ -85,7 +92,9 @@ impl Meta {
         let table = view.open_table(SETTINGS).map_err(|e| fails(e.into()))?;
         for row in table.iter().map_err(|e| fails(e.into()))? {
             let (key, value) = row.map_err(|e| fails(e.into()))?;
-            state.settings.insert(key.value().to_owned(), value.value().to_owned());
+            state
+                .settings
+                .insert(key.value().to_owned(), value.value().to_owned());
         }
         let table = view.open_table(USERS).map_err(|e| fails(e.into()))?;
         for row in table.iter().map_err(|e| fails(e.into()))? {
@@ -94,7 +103,11 @@ impl Meta {
             state.users.insert(key.value().to_owned(), user);
         }
         // The rest of the block that was in use is lost: an id is never given out twice.
-        let next = state.settings.get(PRODUCER_ID).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let next = state
+            .settings
+            .get(PRODUCER_ID)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
         (state.producer_next, state.producer_end) = (next, next);
         *self.0.state.lock() = state;
         Ok(())

@@ -2,7 +2,12 @@ use super::*;
 
 fn new(name: &str) -> NewTopic {
     let config = BTreeMap::from([("retention.ms".to_owned(), "5".to_owned())]);
-    NewTopic { name: name.to_owned(), partitions: 3, config, internal: false }
+    NewTopic {
+        name: name.to_owned(),
+        partitions: 3,
+        config,
+        internal: false,
+    }
 }
 
 #[test]
@@ -24,17 +29,31 @@ fn everything_is_there_after_a_restart() {
     drop(meta);
     let meta = open();
     assert_eq!(meta.cluster_id(), cluster);
-    let kept = Topic { partitions: 7, config: BTreeMap::new(), ..topic };
+    let kept = Topic {
+        partitions: 7,
+        config: BTreeMap::new(),
+        ..topic
+    };
     assert_eq!(*meta.topics(), [kept]);
     assert_eq!(meta.deleting(), [gone.clone()]);
     meta.finish_delete(gone.id).unwrap();
     assert!(meta.deleting().is_empty());
-    assert_eq!(meta.settings("a."), BTreeMap::from([("a.b".to_owned(), "c".to_owned())]));
+    assert_eq!(
+        meta.settings("a."),
+        BTreeMap::from([("a.b".to_owned(), "c".to_owned())])
+    );
     assert!(meta.verify_password("anna", "secret") && !meta.verify_password("anna", "Secret"));
     assert!(!meta.verify_password("bob", "secret"));
-    assert_eq!(meta.next_producer_id().unwrap(), 1000, "ids are never given out twice");
+    assert_eq!(
+        meta.next_producer_id().unwrap(),
+        1000,
+        "ids are never given out twice"
+    );
     meta.delete_user("anna").unwrap();
-    assert!(matches!(meta.delete_user("anna"), Err(Error::UnknownUser(_))));
+    assert!(matches!(
+        meta.delete_user("anna"),
+        Err(Error::UnknownUser(_))
+    ));
 }
 
 #[test]
@@ -51,9 +70,15 @@ fn one_process_at_a_time() {
 fn a_name_has_one_topic() {
     let meta = Meta::in_memory(Rng::seeded(1)).unwrap();
     let first = meta.create_topic(new("orders")).unwrap();
-    assert!(matches!(meta.create_topic(new("orders")), Err(Error::TopicExists(_))));
+    assert!(matches!(
+        meta.create_topic(new("orders")),
+        Err(Error::TopicExists(_))
+    ));
     meta.delete_topic("orders").unwrap();
-    assert!(matches!(meta.set_partitions("orders", 1), Err(Error::UnknownTopic(_))));
+    assert!(matches!(
+        meta.set_partitions("orders", 1),
+        Err(Error::UnknownTopic(_))
+    ));
     assert_ne!(meta.create_topic(new("orders")).unwrap().id, first.id);
 }
 

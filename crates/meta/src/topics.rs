@@ -55,7 +55,9 @@ impl Meta {
 
     fn put_topic(&self, topic: &Topic) -> Result<(), Error> {
         self.change(|change| {
-            change.open_table(TOPICS)?.insert(topic.name.as_str(), row(topic).as_slice())?;
+            change
+                .open_table(TOPICS)?
+                .insert(topic.name.as_str(), row(topic).as_slice())?;
             Ok(())
         })
     }
@@ -103,7 +105,9 @@ impl Meta {
         let id = topic.id.0.to_string();
         self.change(|change| {
             change.open_table(TOPICS)?.remove(name)?;
-            change.open_table(DELETING)?.insert(id.as_str(), row(&topic).as_slice())?;
+            change
+                .open_table(DELETING)?
+                .insert(id.as_str(), row(&topic).as_slice())?;
             Ok(())
         })?;
         state.topics.remove(name);
@@ -119,7 +123,9 @@ impl Meta {
     pub fn finish_delete(&self, id: TopicId) -> Result<(), Error> {
         let mut state = self.0.state.lock();
         self.change(|change| {
-            change.open_table(DELETING)?.remove(id.0.to_string().as_str())?;
+            change
+                .open_table(DELETING)?
+                .remove(id.0.to_string().as_str())?;
             Ok(())
         })?;
         state.deleting.remove(&id);

@@ -71,7 +71,12 @@ pub fn derive(
         ScramMechanism::Sha512 => Sha512::digest(&client_key).to_vec(),
     };
     let server_key = hmac(mechanism, &salted, &[b"Server Key"]);
-    Credential { salt: salt.to_vec(), iterations, stored_key, server_key }
+    Credential {
+        salt: salt.to_vec(),
+        iterations,
+        stored_key,
+        server_key,
+    }
 }
 
 /// PBKDF2 with one block (RFC 5802 2.2, `Hi`).
@@ -80,7 +85,9 @@ fn salted(mechanism: ScramMechanism, password: &[u8], salt: &[u8], iterations: u
     let mut sum = block.clone();
     for _ in 1..iterations {
         block = hmac(mechanism, password, &[&block]);
-        sum.iter_mut().zip(&block).for_each(|(sum, byte)| *sum ^= byte);
+        sum.iter_mut()
+            .zip(&block)
+            .for_each(|(sum, byte)| *sum ^= byte);
     }
     sum
 }
@@ -88,7 +95,9 @@ fn salted(mechanism: ScramMechanism, password: &[u8], salt: &[u8], iterations: u
 fn hmac(mechanism: ScramMechanism, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     fn with<M: Mac + hmac::digest::KeyInit>(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
         // HMAC takes keys of every length.
-        let Ok(mut mac) = <M as Mac>::new_from_slice(key) else { return Vec::new() };
+        let Ok(mut mac) = <M as Mac>::new_from_slice(key) else {
+            return Vec::new();
+        };
         parts.iter().for_each(|part| mac.update(part));
         mac.finalize().into_bytes().to_vec()
     }
@@ -108,7 +117,14 @@ impl Meta {
     /// What is kept of a user's password for `mechanism`.
     #[must_use]
     pub fn credential(&self, user: &str, mechanism: ScramMechanism) -> Option<Credential> {
-        self.0.state.lock().users.get(user)?.credentials.get(&mechanism).cloned()
+        self.0
+            .state
+            .lock()
+            .users
+            .get(user)?
+            .credentials
+            .get(&mechanism)
+            .cloned()
     }
 
     /// Makes a user, or gives one a new password: credentials for every mechanism. Blocks until
@@ -161,8 +177,9 @@ impl Meta {
     pub fn verify_password(&self, user: &str, password: &str) -> bool {
         let mechanism = ScramMechanism::Sha256;
         let kept = self.credential(user, mechanism);
-        let (salt, iterations) =
-            kept.as_ref().map_or((&[0; 24][..], ITERATIONS), |kept| (&kept.salt[..], kept.iterations));
+        let (salt, iterations) = kept.as_ref().map_or((&[0; 24][..], ITERATIONS), |kept| {
+            (&kept.salt[..], kept.iterations)
+        });
         let derived = derive(mechanism, password, salt, iterations);
         kept.is_some_and(|kept| bool::from(kept.stored_key.ct_eq(&derived.stored_key)))
     }

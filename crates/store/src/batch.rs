@@ -91,7 +91,11 @@ pub struct BatchHeader {
 
 fn chunk<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     // The caller has checked the length; the zeros cannot be reached.
-    bytes.get(at..).and_then(<[u8]>::first_chunk::<N>).copied().unwrap_or([0; N])
+    bytes
+        .get(at..)
+        .and_then(<[u8]>::first_chunk::<N>)
+        .copied()
+        .unwrap_or([0; N])
 }
 
 impl BatchHeader {
@@ -134,7 +138,9 @@ impl BatchHeader {
     /// The batch's length, header included.
     #[must_use]
     pub fn total_len(&self) -> usize {
-        usize::try_from(self.length).unwrap_or(0).saturating_add(LENGTH_END)
+        usize::try_from(self.length)
+            .unwrap_or(0)
+            .saturating_add(LENGTH_END)
     }
 
     /// The codec; `None` for a number that is not in use.
@@ -214,7 +220,11 @@ pub fn check_crc(batch: &[u8]) -> Result<(), BatchError> {
     let checked = batch.get(CHECKED_FROM..).ok_or(BatchError::Short)?;
     let expected = u32::from_be_bytes(chunk(batch, 17));
     let found = crc32c(checked);
-    if found == expected { Ok(()) } else { Err(BatchError::Checksum { expected, found }) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(BatchError::Checksum { expected, found })
+    }
 }
 
 /// The part of a batch's header that says where it lies: to be sent before its bytes from

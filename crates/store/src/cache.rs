@@ -45,9 +45,15 @@ impl Cache {
     pub(crate) fn flushed(&self, stream: &Arc<StreamShared>, next: u64, bytes: usize) {
         let bytes = bytes as u64;
         let mut order = self.order.lock();
-        order.push_back(Flushed { stream: Arc::downgrade(stream), next, bytes });
+        order.push_back(Flushed {
+            stream: Arc::downgrade(stream),
+            next,
+            bytes,
+        });
         while self.bytes() > self.bytes_max {
-            let Some(oldest) = order.pop_front() else { break };
+            let Some(oldest) = order.pop_front() else {
+                break;
+            };
             self.bytes.fetch_sub(oldest.bytes, Ordering::Relaxed);
             if let Some(stream) = oldest.stream.upgrade() {
                 stream.tail.lock().forget(oldest.next);

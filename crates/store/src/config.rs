@@ -91,7 +91,10 @@ impl Default for StreamConfig {
             index_interval_bytes: 4096,
             retention_ms: Some(604_800_000),
             retention_bytes: None,
-            cleanup: Cleanup { delete: true, compact: false },
+            cleanup: Cleanup {
+                delete: true,
+                compact: false,
+            },
             delete_retention_ms: 86_400_000,
             min_cleanable_ratio: 0.5,
             min_compaction_lag_ms: 0,

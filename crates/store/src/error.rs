@@ -104,7 +104,11 @@ impl Error {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 Self::ReadOnly { path }
             }
-            _ => Self::Disk { action, path, source: Arc::new(error) },
+            _ => Self::Disk {
+                action,
+                path,
+                source: Arc::new(error),
+            },
         }
     }
 

@@ -68,7 +68,10 @@ impl Log {
 
     /// One past the last offset in segments.
     pub(crate) fn end(&self) -> u64 {
-        self.segments.last().map_or(self.state.end, |segment| segment.next()).max(self.state.end)
+        self.segments
+            .last()
+            .map_or(self.state.end, |segment| segment.next())
+            .max(self.state.end)
     }
 
     /// Opens a folder that exists. `seen` gets the headers behind the checkpoint.
@@ -91,7 +94,8 @@ impl Log {
             .collect();
         bases.sort_unstable();
         let mut opened = Opened::default();
-        if state.is_none() && !bases.is_empty() && names.iter().any(|n| n.starts_with("checkpoint")) {
+        if state.is_none() && !bases.is_empty() && names.iter().any(|n| n.starts_with("checkpoint"))
+        {
             opened.damage = Some(Error::Damaged {
                 path: disk.name(&log.folder),
                 position: 0,
@@ -147,7 +151,11 @@ impl Log {
         if let ScanEnd::Broken { position, what } = end {
             if position < trusted {
                 let path = self.disk.name(&segment::path(&self.folder, base, "log"));
-                opened.damage = Some(Error::Damaged { path, position, what });
+                opened.damage = Some(Error::Damaged {
+                    path,
+                    position,
+                    what,
+                });
                 self.segments.push(Arc::new(segment));
                 return Ok(false);
             }
@@ -178,8 +186,12 @@ impl Log {
             let shown = self.disk.name(&self.folder);
             move |e| Error::disk(action, shown, e)
         };
-        self.disk.create_dir(&self.folder).map_err(fails("create"))?;
-        self.disk.sync_dir(FOLDER).map_err(fails("sync the folder of"))?;
+        self.disk
+            .create_dir(&self.folder)
+            .map_err(fails("create"))?;
+        self.disk
+            .sync_dir(FOLDER)
+            .map_err(fails("sync the folder of"))?;
         self.exists = true;
         Ok(())
     }
@@ -225,8 +237,7 @@ impl Log {
         now_ms: i64,
     ) -> Result<Arc<Segment>, Error> {
         if let Some(active) = self.segments.last() {
-            let full = active.len() > 0
-                && active.len() + chunk.len() as u64 > config.segment_bytes;
+            let full = active.len() > 0 && active.len() + chunk.len() as u64 > config.segment_bytes;
             if !full && !too_far(active, chunk) && !is_old(active, config, now_ms) {
                 return Ok(active.clone());
             }
@@ -239,7 +250,9 @@ impl Log {
 
     /// Begins a new segment with the next append, if the newest is old enough.
     pub(crate) fn roll_old(&mut self, config: &StreamConfig, now_ms: i64) -> Result<bool, Error> {
-        let Some(active) = self.segments.last().cloned() else { return Ok(false) };
+        let Some(active) = self.segments.last().cloned() else {
+            return Ok(false);
+        };
         if active.len() == 0 || !is_old(&active, config, now_ms) {
             return Ok(false);
         }
@@ -304,12 +317,19 @@ impl Log {
     pub(crate) fn retained_start(&self, config: &StreamConfig, start: u64, now_ms: i64) -> u64 {
         let mut start = start;
         let mut size: u64 = self.segments.iter().map(|segment| segment.len()).sum();
-        let mut sealed = self.segments.iter().zip(self.segments.iter().skip(1)).peekable();
+        let mut sealed = self
+            .segments
+            .iter()
+            .zip(self.segments.iter().skip(1))
+            .peekable();
         while let Some((segment, next)) = sealed.next() {
-            let too_large = config.retention_bytes.is_some_and(|max| size - segment.len() >= max);
+            let too_large = config
+                .retention_bytes
+                .is_some_and(|max| size - segment.len() >= max);
             let too_old = config.retention_ms.is_some_and(|keep| {
                 let keep = i64::try_from(keep).unwrap_or(i64::MAX);
-                segment.max_timestamp() >= 0 && segment.max_timestamp() < now_ms.saturating_sub(keep)
+                segment.max_timestamp() >= 0
+                    && segment.max_timestamp() < now_ms.saturating_sub(keep)
             });
             if !too_large && !too_old && next.base > start {
                 break;

@@ -24,23 +24,41 @@ impl StoreMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let counter = |name: &str, help: &str| metrics.register(name, help, Counter::default());
         let gauge = |name: &str, help: &str| metrics.register(name, help, Gauge::default());
-        let seconds = Histogram::new(
-            [0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0],
-        );
+        let seconds = Histogram::new([
+            0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0,
+        ]);
         Self {
-            commits: counter("store_commits", "Writes to the write-ahead log, each synced once"),
+            commits: counter(
+                "store_commits",
+                "Writes to the write-ahead log, each synced once",
+            ),
             committed_bytes: counter("store_committed_bytes", "Bytes acknowledged as durable"),
-            committed_entries: counter("store_committed_entries", "Batches acknowledged as durable"),
+            committed_entries: counter(
+                "store_committed_entries",
+                "Batches acknowledged as durable",
+            ),
             commit_seconds: metrics.register(
                 "store_commit_seconds",
                 "Time of one write and sync of the write-ahead log",
                 seconds,
             ),
             queue_bytes: gauge("store_commit_queue_bytes", "Bytes that wait to be written"),
-            tail_bytes: gauge("store_tail_bytes", "Bytes of the streams' newest data in memory"),
-            wal_files: gauge("store_wal_files", "Files of the write-ahead log that hold entries"),
-            busy: counter("store_busy", "Appends that had to wait for room in the commit queue"),
-            flushes: counter("store_flushes", "Streams whose newest data was moved to segments"),
+            tail_bytes: gauge(
+                "store_tail_bytes",
+                "Bytes of the streams' newest data in memory",
+            ),
+            wal_files: gauge(
+                "store_wal_files",
+                "Files of the write-ahead log that hold entries",
+            ),
+            busy: counter(
+                "store_busy",
+                "Appends that had to wait for room in the commit queue",
+            ),
+            flushes: counter(
+                "store_flushes",
+                "Streams whose newest data was moved to segments",
+            ),
             flushed_bytes: counter("store_flushed_bytes", "Bytes moved to segments"),
             retained_bytes: counter("store_retention_bytes", "Bytes deleted by retention"),
             damaged: counter("store_damaged", "Reads that met damaged bytes"),

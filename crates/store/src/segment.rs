@@ -98,7 +98,9 @@ impl Segment {
         file.truncate(0).map_err(fails("empty"))?;
         for ending in ["index", "timeindex"] {
             let path = self::path(folder, base, ending);
-            disk.create(&path).and_then(|file| file.truncate(0)).map_err(fails("create the index of"))?;
+            disk.create(&path)
+                .and_then(|file| file.truncate(0))
+                .map_err(fails("create the index of"))?;
         }
         disk.sync_dir(folder).map_err(fails("sync the folder of"))?;
         Ok(Self::with(disk, folder, base, file, Index::default()))
@@ -107,7 +109,9 @@ impl Segment {
     /// One that exists, not scanned yet.
     pub(crate) fn open(disk: &dyn Disk, folder: &str, base: u64) -> Result<Self, Error> {
         let path = path(folder, base, "log");
-        let file = disk.open(&path).map_err(|e| Error::disk("open", disk.name(&path), e))?;
+        let file = disk
+            .open(&path)
+            .map_err(|e| Error::disk("open", disk.name(&path), e))?;
         let index = Index::load(disk, folder, base);
         Ok(Self::with(disk, folder, base, file, index))
     }
@@ -157,7 +161,11 @@ impl Segment {
     }
 
     fn damaged(&self, position: u64, what: impl Into<String>) -> Error {
-        Error::Damaged { path: self.shown.clone(), position, what: what.into() }
+        Error::Damaged {
+            path: self.shown.clone(),
+            position,
+            what: what.into(),
+        }
     }
 
     fn failed(&self, action: &'static str) -> impl FnOnce(std::io::Error) -> Error + '_ {
@@ -171,7 +179,13 @@ impl Segment {
     /// Reads exactly `length` bytes.
     fn bytes(&self, position: u64, length: usize) -> Result<Vec<u8>, Error> {
         let source: Arc<dyn base::ReadAt> = self.file.clone();
-        FileRange { source, position, len: length }.read().map_err(|error| {
+        FileRange {
+            source,
+            position,
+            len: length,
+        }
+        .read()
+        .map_err(|error| {
             if error.kind() == std::io::ErrorKind::UnexpectedEof {
                 self.damaged(position, "the file is shorter than what was written")
             } else {
@@ -194,10 +208,19 @@ impl Segment {
             parts.push(IoSlice::new(&chunk.head));
             parts.push(IoSlice::new(&chunk.body));
         }
-        self.file.write_at(&mut parts, start).map_err(self.failed("write"))?;
+        self.file
+            .write_at(&mut parts, start)
+            .map_err(self.failed("write"))?;
         let mut inner = self.inner.write();
         for chunk in chunks {
-            inner.note(self.base, chunk.base, chunk.next, chunk.len() as u64, chunk.max_timestamp, interval);
+            inner.note(
+                self.base,
+                chunk.base,
+                chunk.next,
+                chunk.len() as u64,
+                chunk.max_timestamp,
+                interval,
+            );
         }
         let end = inner.len;
         drop(inner);
@@ -255,7 +278,14 @@ impl Segment {
             }
             seen(&header);
             let next = header.next_offset();
-            self.inner.write().note(self.base, base, next, length, header.max_timestamp, interval);
+            self.inner.write().note(
+                self.base,
+                base,
+                next,
+                length,
+                header.max_timestamp,
+                interval,
+            );
             position += length;
         }
         Ok(ScanEnd::Whole)
@@ -263,7 +293,9 @@ impl Segment {
 
     /// Cuts off what is behind the last whole batch.
     pub(crate) fn truncate(&self) -> Result<(), Error> {
-        self.file.truncate(self.len()).map_err(self.failed("truncate"))?;
+        self.file
+            .truncate(self.len())
+            .map_err(self.failed("truncate"))?;
         self.file.sync().map_err(self.failed("sync"))
     }
 
@@ -271,7 +303,10 @@ impl Segment {
     fn find(&self, offset: u64) -> Result<Option<(u64, BatchHeader)>, Error> {
         let (mut position, len) = {
             let inner = self.inner.read();
-            (inner.index.before(offset).map_or(0, |entry| entry.position), inner.len)
+            (
+                inner.index.before(offset).map_or(0, |entry| entry.position),
+                inner.len,
+            )
         };
         while position < len {
             let header = self.header(position)?;
@@ -290,7 +325,9 @@ impl Segment {
         offset: u64,
         max_bytes: usize,
     ) -> Result<Option<(Piece, u64)>, Error> {
-        let Some((start, first)) = self.find(offset)? else { return Ok(None) };
+        let Some((start, first)) = self.find(offset)? else {
+            return Ok(None);
+        };
         let len = self.len();
         let max_end = start.saturating_add(max_bytes as u64).min(len);
         let mut end = start + first.total_len() as u64;
@@ -315,7 +352,14 @@ impl Segment {
         let length = usize::try_from(end - start).unwrap_or(usize::MAX);
         if self.verified.lock().covers(start, end) {
             let source: Arc<dyn base::ReadAt> = self.file.clone();
-            return Ok(Some((Piece::File(FileRange { source, position: start, len: length }), next)));
+            return Ok(Some((
+                Piece::File(FileRange {
+                    source,
+                    position: start,
+                    len: length,
+                }),
+                next,
+            )));
         }
         let bytes = Bytes::from(self.bytes(start, length)?);
         self.verify(start, &bytes)?;
@@ -330,7 +374,9 @@ impl Segment {
             let rest = bytes.get(at..).unwrap_or_default();
             let found = |e: batch::BatchError| self.damaged(position + at as u64, e.to_string());
             let header = BatchHeader::parse(rest).map_err(found)?;
-            let whole = rest.get(..header.total_len()).ok_or_else(|| found(batch::BatchError::Short))?;
+            let whole = rest
+                .get(..header.total_len())
+                .ok_or_else(|| found(batch::BatchError::Short))?;
             batch::check_crc(whole).map_err(found)?;
             at += header.total_len();
         }
@@ -341,7 +387,10 @@ impl Segment {
     pub(crate) fn by_timestamp(&self, at: i64, from: u64) -> Result<Option<Vec<u8>>, Error> {
         let (mut position, len) = {
             let inner = self.inner.read();
-            let time = inner.index.before_time(at).map_or(0, |entry| entry.position);
+            let time = inner
+                .index
+                .before_time(at)
+                .map_or(0, |entry| entry.position);
             let place = inner.index.before(from).map_or(0, |entry| entry.position);
             (time.max(place), inner.len)
         };
@@ -363,7 +412,9 @@ impl Segment {
         offset: u64,
         mut seen: impl FnMut(BatchHeader),
     ) -> Result<(), Error> {
-        let Some((mut position, _)) = self.find(offset)? else { return Ok(()) };
+        let Some((mut position, _)) = self.find(offset)? else {
+            return Ok(());
+        };
         let len = self.len();
         while position < len {
             let header = self.header(position)?;
@@ -389,7 +440,10 @@ impl Segment {
 }
 
 fn broken(position: u64, what: &str) -> ScanEnd {
-    ScanEnd::Broken { position, what: what.to_owned() }
+    ScanEnd::Broken {
+        position,
+        what: what.to_owned(),
+    }
 }
 
 impl Inner {
@@ -407,7 +461,14 @@ impl Inner {
         }
         if self.since_entry >= interval {
             let max_timestamp = self.max_timestamp;
-            self.index.push(first, Entry { offset: base, position: self.len, max_timestamp });
+            self.index.push(
+                first,
+                Entry {
+                    offset: base,
+                    position: self.len,
+                    max_timestamp,
+                },
+            );
             self.since_entry = 0;
         }
         self.max_timestamp = self.max_timestamp.max(max_timestamp);
@@ -420,7 +481,9 @@ impl Inner {
     fn resume(&mut self, first: u64, trusted: u64) -> u64 {
         self.index.keep_below(trusted);
         self.saved = self.saved.min(self.index.len());
-        let Some(entry) = self.index.pop_last() else { return 0 };
+        let Some(entry) = self.index.pop_last() else {
+            return 0;
+        };
         self.saved = self.saved.min(self.index.len());
         self.len = entry.position;
         self.next = entry.offset.max(first);

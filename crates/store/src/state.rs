@@ -42,7 +42,14 @@ impl State {
         out.put_u32_le(MAGIC);
         out.put_u32_le(0);
         out.put_u32_le(VERSION);
-        for value in [number, self.start, self.end, self.active, self.active_len, self.cleaned] {
+        for value in [
+            number,
+            self.start,
+            self.end,
+            self.active,
+            self.active_len,
+            self.cleaned,
+        ] {
             out.put_u64_le(value);
         }
         out.put_u32_le(u32::try_from(self.epochs.len()).unwrap_or(u32::MAX));
@@ -64,8 +71,11 @@ impl State {
     /// The state and its number. Bytes behind it (of a longer one before) are not looked at.
     fn decode(bytes: &[u8]) -> Option<(u64, Self)> {
         let mut rest = bytes;
-        let (magic, crc, version) =
-            (rest.try_get_u32_le().ok()?, rest.try_get_u32_le().ok()?, rest.try_get_u32_le().ok()?);
+        let (magic, crc, version) = (
+            rest.try_get_u32_le().ok()?,
+            rest.try_get_u32_le().ok()?,
+            rest.try_get_u32_le().ok()?,
+        );
         if magic != MAGIC || version != VERSION {
             return None;
         }
@@ -90,7 +100,18 @@ impl State {
             return None;
         }
         let blob = (at != u64::MAX).then_some((at, blob));
-        Some((number, Self { start, end, active, active_len, cleaned, epochs, blob }))
+        Some((
+            number,
+            Self {
+                start,
+                end,
+                active,
+                active_len,
+                cleaned,
+                epochs,
+                blob,
+            },
+        ))
     }
 }
 
@@ -109,7 +130,11 @@ impl StateFile {
 
     /// Opens the files in `folder`, and reads the newest state.
     pub(crate) fn open(disk: &dyn Disk, folder: &str) -> Result<(Self, Option<State>), Error> {
-        let mut this = Self { folder: folder.to_owned(), files: [None, None], number: 0 };
+        let mut this = Self {
+            folder: folder.to_owned(),
+            files: [None, None],
+            number: 0,
+        };
         let mut newest = None;
         for slot in 0..2 {
             let path = this.path(slot);
@@ -155,7 +180,8 @@ impl StateFile {
             Some(file) => file,
             None => {
                 let file = disk.create(&path).map_err(fails("create"))?;
-                disk.sync_dir(&self.folder).map_err(fails("sync the folder of"))?;
+                disk.sync_dir(&self.folder)
+                    .map_err(fails("sync the folder of"))?;
                 if let Some(place) = self.files.get_mut(slot) {
                     *place = Some(file.clone());
                 }
@@ -163,7 +189,8 @@ impl StateFile {
             }
         };
         let bytes = state.encode(number);
-        file.write_at(&mut [IoSlice::new(&bytes)], 0).map_err(fails("write"))?;
+        file.write_at(&mut [IoSlice::new(&bytes)], 0)
+            .map_err(fails("write"))?;
         file.sync().map_err(fails("sync"))?;
         self.number = number;
         Ok(())

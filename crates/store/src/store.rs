@@ -116,7 +116,9 @@ impl Shared {
             return Ok(());
         }
         let reason = self.reason.lock();
-        let text = reason.as_ref().map_or_else(|| "closed".to_owned(), ToString::to_string);
+        let text = reason
+            .as_ref()
+            .map_or_else(|| "closed".to_owned(), ToString::to_string);
         Err(Error::Stopped(Arc::from(text)))
     }
 
@@ -188,7 +190,9 @@ impl Store {
     /// [`Error::Stopped`]; whatever the disk answers.
     pub fn remove(&self, id: StreamId) -> Result<(), Error> {
         self.0.check_running()?;
-        let Some(stream) = self.0.streams.write().remove(&id) else { return Ok(()) };
+        let Some(stream) = self.0.streams.write().remove(&id) else {
+            return Ok(());
+        };
         {
             let tail = stream.tail.lock();
             stream.removed.store(true, Ordering::Release);
@@ -242,7 +246,11 @@ impl Store {
     /// [`Error::Stopped`] when the log had stopped before; whatever the disk answers.
     pub async fn close(&self) -> Result<(), Error> {
         let store = self.0.clone();
-        let closed = self.0.parts.tasks.spawn_blocking("store.close", move || store.close_now());
+        let closed = self
+            .0
+            .parts
+            .tasks
+            .spawn_blocking("store.close", move || store.close_now());
         match closed.await {
             Ok(result) => result,
             Err(_) => Err(Error::Stopped(Arc::from("the process is going down"))),

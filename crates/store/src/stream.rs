@@ -90,7 +90,9 @@ impl Shared {
     }
 
     fn store(&self) -> Result<Arc<store::Shared>, Error> {
-        self.store.upgrade().ok_or_else(|| Error::Stopped(Arc::from("the store is closed")))
+        self.store
+            .upgrade()
+            .ok_or_else(|| Error::Stopped(Arc::from("the store is closed")))
     }
 
     /// Moves what is durable from the tail to segments; with `checkpoint`, makes that durable too.
@@ -106,7 +108,11 @@ impl Shared {
         }
         let (chunks, epochs) = {
             let tail = self.tail.lock();
-            let end = if self.is_async() { tail.next } else { self.durable.get() };
+            let end = if self.is_async() {
+                tail.next
+            } else {
+                self.durable.get()
+            };
             (tail.unflushed(end), tail.epochs.clone())
         };
         let bytes: usize = chunks.iter().map(Chunk::len).sum();
@@ -185,16 +191,40 @@ impl Stream {
     /// Bytes at rest and in the tail.
     #[must_use]
     pub fn size(&self) -> u64 {
-        let segments: u64 = self.0.segments.read().iter().map(|segment| segment.len()).sum();
+        let segments: u64 = self
+            .0
+            .segments
+            .read()
+            .iter()
+            .map(|segment| segment.len())
+            .sum();
         let tail = self.0.tail.lock();
-        segments + tail.from(tail.flushed).map(|chunk| chunk.len() as u64).sum::<u64>()
+        segments
+            + tail
+                .from(tail.flushed)
+                .map(|chunk| chunk.len() as u64)
+                .sum::<u64>()
     }
 
     /// The largest leader epoch that is at most `epoch`, and one past its last offset.
     #[must_use]
     pub fn epoch_end(&self, epoch: i32) -> Option<(i32, Offset)> {
         let end = self.0.durable.get();
-        self.0.tail.lock().epoch_end(epoch, end).map(|(epoch, end)| (epoch, Offset(end)))
+        self.0
+            .tail
+            .lock()
+            .epoch_end(epoch, end)
+            .map(|(epoch, end)| (epoch, Offset(end)))
+    }
+
+    /// The leader epoch in which the record at `offset` was written, as far as that is kept.
+    #[must_use]
+    pub fn epoch_of(&self, offset: Offset) -> Option<i32> {
+        let tail = self.0.tail.lock();
+        let at = tail.epochs.partition_point(|(_, start)| *start <= offset.0);
+        at.checked_sub(1)
+            .and_then(|at| tail.epochs.get(at))
+            .map(|(epoch, _)| *epoch)
     }
 
     /// Gives one or more whole, validated batches their offsets and queues them. Never waits; the
@@ -244,7 +274,10 @@ impl Stream {
                 return Err(Error::Stopped(Arc::from("the store is closing")));
             }
         }
-        Ok(Appended { first: Offset(first), next: Offset(tail.next) })
+        Ok(Appended {
+            first: Offset(first),
+            next: Offset(tail.next),
+        })
     }
 
     /// Waits until everything below `next` is as durable as the stream promises.
@@ -252,7 +285,11 @@ impl Stream {
     /// # Errors
     /// [`Error::Stopped`], [`Error::Removed`] when it never will be.
     pub async fn durable(&self, next: Offset) -> Result<(), Error> {
-        if self.0.durable.reach(next.0).await { Ok(()) } else { Err(self.over()) }
+        if self.0.durable.reach(next.0).await {
+            Ok(())
+        } else {
+            Err(self.over())
+        }
     }
 
     /// Waits until everything below `next` has been written; a crash of the machine may lose it.
@@ -260,7 +297,11 @@ impl Stream {
     /// # Errors
     /// [`Error::Stopped`], [`Error::Removed`] when it never will be.
     pub async fn written(&self, next: Offset) -> Result<(), Error> {
-        if self.0.written.reach(next.0).await { Ok(()) } else { Err(self.over()) }
+        if self.0.written.reach(next.0).await {
+            Ok(())
+        } else {
+            Err(self.over())
+        }
     }
 
     fn over(&self) -> Error {
@@ -289,7 +330,11 @@ impl Stream {
         store.check_running()?;
         let end = self.0.durable.get();
         if start.0 > end {
-            return Err(Error::OutOfRange { offset: start.0, start: self.start().0, end });
+            return Err(Error::OutOfRange {
+                offset: start.0,
+                start: self.start().0,
+                end,
+            });
         }
         self.0.flush(&store, true)?;
         let mut log = self.0.log.lock();
@@ -315,7 +360,11 @@ impl Stream {
     /// The newest blob that was kept.
     #[must_use]
     pub fn blob(&self) -> Option<(Offset, Bytes)> {
-        self.0.blob.lock().clone().map(|(at, blob)| (Offset(at), blob))
+        self.0
+            .blob
+            .lock()
+            .clone()
+            .map(|(at, blob)| (Offset(at), blob))
     }
 }
 

@@ -56,7 +56,12 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(crate) fn new(next: u64, epochs: Vec<(i32, u64)>) -> Self {
-        Self { kept: VecDeque::new(), next, flushed: next, epochs }
+        Self {
+            kept: VecDeque::new(),
+            next,
+            flushed: next,
+            epochs,
+        }
     }
 
     pub(crate) fn push(&mut self, chunk: Chunk, epoch: i32, charge: Charge) {
@@ -64,7 +69,10 @@ impl Tail {
             self.epochs.push((epoch, chunk.base));
         }
         self.next = chunk.next;
-        self.kept.push_back(Kept { chunk, _charge: charge });
+        self.kept.push_back(Kept {
+            chunk,
+            _charge: charge,
+        });
     }
 
     /// The first offset that is in memory; `next` when none is.
@@ -80,13 +88,20 @@ impl Tail {
 
     /// The chunks that are not in segments, up to `end`.
     pub(crate) fn unflushed(&self, end: u64) -> Vec<Chunk> {
-        self.from(self.flushed).take_while(|chunk| chunk.next <= end).cloned().collect()
+        self.from(self.flushed)
+            .take_while(|chunk| chunk.next <= end)
+            .cloned()
+            .collect()
     }
 
     /// Forgets what is in segments and below `below`.
     pub(crate) fn forget(&mut self, below: u64) {
         let below = below.min(self.flushed);
-        while self.kept.front().is_some_and(|kept| kept.chunk.next <= below) {
+        while self
+            .kept
+            .front()
+            .is_some_and(|kept| kept.chunk.next <= below)
+        {
             self.kept.pop_front();
         }
         if self.kept.is_empty() {
@@ -96,9 +111,15 @@ impl Tail {
 
     /// The largest epoch that is at most `asked`, and where it ends.
     pub(crate) fn epoch_end(&self, asked: i32, end: u64) -> Option<(i32, u64)> {
-        let at = self.epochs.partition_point(|(epoch, _)| *epoch <= asked).checked_sub(1)?;
+        let at = self
+            .epochs
+            .partition_point(|(epoch, _)| *epoch <= asked)
+            .checked_sub(1)?;
         let (epoch, _) = self.epochs.get(at)?;
-        Some((*epoch, self.epochs.get(at + 1).map_or(end, |(_, start)| *start)))
+        Some((
+            *epoch,
+            self.epochs.get(at + 1).map_or(end, |(_, start)| *start),
+        ))
     }
 
     /// Forgets the epochs that ended at or below `start`.

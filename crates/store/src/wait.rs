@@ -27,7 +27,11 @@ struct Waiting {
 
 impl Mark {
     pub(crate) fn new(at: u64) -> Self {
-        Self { at: AtomicU64::new(at), over: AtomicBool::new(false), waiting: Mutex::default() }
+        Self {
+            at: AtomicU64::new(at),
+            over: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        }
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -63,7 +67,11 @@ impl Mark {
 
     /// Waits until it is at least `target`; false when it never will be.
     pub(crate) fn reach(self: &Arc<Self>, target: u64) -> Reach {
-        Reach { mark: self.clone(), target, place: None }
+        Reach {
+            mark: self.clone(),
+            target,
+            place: None,
+        }
     }
 }
 
@@ -101,7 +109,9 @@ impl Future for Reach {
             waiting.next += 1;
             waiting.next
         });
-        waiting.wakers.insert((self.target, place), context.waker().clone());
+        waiting
+            .wakers
+            .insert((self.target, place), context.waker().clone());
         Poll::Pending
     }
 }
@@ -109,7 +119,11 @@ impl Future for Reach {
 impl Drop for Reach {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            self.mark.waiting.lock().wakers.remove(&(self.target, place));
+            self.mark
+                .waiting
+                .lock()
+                .wakers
+                .remove(&(self.target, place));
         }
     }
 }
@@ -123,7 +137,8 @@ mod tests {
         let mark = Arc::new(Mark::new(3));
         assert!(mark.reach(3).await);
         let mut wait = Box::pin(mark.reach(5));
-        let polled = std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx).is_ready())).await;
+        let polled =
+            std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx).is_ready())).await;
         assert!(!polled);
         mark.raise(4);
         assert_eq!(mark.waiting.lock().wakers.len(), 1, "not yet");

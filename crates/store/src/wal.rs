@@ -77,8 +77,12 @@ impl Frame {
 
     /// Reads a header; `None` when the bytes are none. The checksum is not looked at.
     fn decode(bytes: &[u8; HEADER_LEN]) -> Option<Self> {
-        let word = |at: usize| -> [u8; 4] { [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]] };
-        let long = |at: usize| u64::from(u32::from_le_bytes(word(at))) | (u64::from(u32::from_le_bytes(word(at + 4))) << 32);
+        let word =
+            |at: usize| -> [u8; 4] { [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]] };
+        let long = |at: usize| {
+            u64::from(u32::from_le_bytes(word(at)))
+                | (u64::from(u32::from_le_bytes(word(at + 4))) << 32)
+        };
         if u32::from_le_bytes(word(0)) != MAGIC {
             return None;
         }
@@ -95,7 +99,10 @@ impl Frame {
             length: u32::from_le_bytes(word(8)),
             file: long(16),
             write: long(24),
-            stream: StreamId { topic, partition: u32::from_le_bytes(word(48)) },
+            stream: StreamId {
+                topic,
+                partition: u32::from_le_bytes(word(48)),
+            },
         })
     }
 }
@@ -173,9 +180,17 @@ struct Inner {
 impl Wal {
     /// A log that goes on behind file `last`, with these files free for use.
     pub(crate) fn new(disk: Arc<dyn Disk>, file_bytes: u64, last: u64, spares: Vec<u64>) -> Self {
-        let inner =
-            Inner { files: VecDeque::new(), spares, next_number: last + 1, write: 0 };
-        Self { disk, file_bytes, inner: Mutex::new(inner) }
+        let inner = Inner {
+            files: VecDeque::new(),
+            spares,
+            next_number: last + 1,
+            write: 0,
+        };
+        Self {
+            disk,
+            file_bytes,
+            inner: Mutex::new(inner),
+        }
     }
 
     /// How many files hold entries.
@@ -185,11 +200,7 @@ impl Wal {
 
     /// Writes and syncs all entries, in one write if one file holds them. True when a new file was
     /// begun: there is something to flush.
-    pub(crate) fn write(
-        &self,
-        entries: &[Entry],
-        written: impl Fn(),
-    ) -> Result<bool, Error> {
+    pub(crate) fn write(&self, entries: &[Entry], written: impl Fn()) -> Result<bool, Error> {
         let mut rolled = false;
         let mut rest = entries;
         while let Some(first) = rest.first() {
@@ -221,7 +232,10 @@ impl Wal {
 
     fn room(&self) -> u64 {
         let inner = self.inner.lock();
-        inner.files.back().map_or(0, |file| file.capacity.saturating_sub(file.position))
+        inner
+            .files
+            .back()
+            .map_or(0, |file| file.capacity.saturating_sub(file.position))
     }
 
     fn write_frames(&self, entries: &[Entry]) -> Result<(), Error> {
@@ -229,7 +243,9 @@ impl Wal {
             let mut inner = self.inner.lock();
             inner.write += 1;
             let write = inner.write;
-            let Some(file) = inner.files.back() else { return Ok(()) };
+            let Some(file) = inner.files.back() else {
+                return Ok(());
+            };
             (file.file.clone(), file.number, file.position, write)
         };
         let last = entries.len().saturating_sub(1);
@@ -273,7 +289,9 @@ impl Wal {
 
     fn note(&self, entries: &[Entry], bytes: u64) {
         let mut inner = self.inner.lock();
-        let Some(file) = inner.files.back_mut() else { return };
+        let Some(file) = inner.files.back_mut() else {
+            return;
+        };
         file.position += bytes;
         for entry in entries {
             match entry {
@@ -292,10 +310,13 @@ impl Wal {
     fn sync(&self) -> Result<(), Error> {
         let (file, number) = {
             let inner = self.inner.lock();
-            let Some(file) = inner.files.back() else { return Ok(()) };
+            let Some(file) = inner.files.back() else {
+                return Ok(());
+            };
             (file.file.clone(), file.number)
         };
-        file.sync().map_err(|e| Error::disk("sync", self.disk.name(&path(number)), e))
+        file.sync()
+            .map_err(|e| Error::disk("sync", self.disk.name(&path(number)), e))
     }
 
     /// Begins a new file with room for at least `needed` bytes. True when there was one before.
@@ -313,30 +334,44 @@ impl Wal {
             move |e| Error::disk(action, shown, e)
         };
         if let Some(spare) = spare {
-            self.disk.rename(&spare_path(spare), &name).map_err(fails("rename to"))?;
+            self.disk
+                .rename(&spare_path(spare), &name)
+                .map_err(fails("rename to"))?;
         }
         let file = self.disk.create(&name).map_err(fails("create"))?;
         let payload = start_payload(before);
         let first = padded(payload.len()) as u64;
         let capacity = self.file_bytes.max(needed + first);
         file.allocate(capacity).map_err(fails("allocate"))?;
-        self.disk.sync_dir(FOLDER).map_err(fails("sync the folder of"))?;
+        self.disk
+            .sync_dir(FOLDER)
+            .map_err(fails("sync the folder of"))?;
         let frame = Frame {
             kind: Kind::Start,
             last: true,
             length: u32::try_from(payload.len()).unwrap_or(0),
             file: number,
             write: self.inner.lock().write,
-            stream: StreamId { topic: TopicId(Uuid::nil()), partition: 0 },
+            stream: StreamId {
+                topic: TopicId(Uuid::nil()),
+                partition: 0,
+            },
         };
         let mut bytes = frame.encode(&[&payload]).to_vec();
         bytes.extend_from_slice(&payload);
         bytes.resize(padded(payload.len()), 0);
-        file.write_at(&mut [IoSlice::new(&bytes)], 0).map_err(fails("write"))?;
+        file.write_at(&mut [IoSlice::new(&bytes)], 0)
+            .map_err(fails("write"))?;
         file.sync().map_err(fails("sync"))?;
         debug!(number, ?spare, "a new file of the write-ahead log");
         let streams = HashMap::default();
-        let new = File { number, file, capacity, position: first, streams };
+        let new = File {
+            number,
+            file,
+            capacity,
+            position: first,
+            streams,
+        };
         self.inner.lock().files.push_back(new);
         Ok(before.is_some())
     }
@@ -349,7 +384,10 @@ impl Wal {
             return None;
         }
         let file = inner.files.front()?;
-        Some((file.number, file.streams.iter().map(|(id, end)| (*id, *end)).collect()))
+        Some((
+            file.number,
+            file.streams.iter().map(|(id, end)| (*id, *end)).collect(),
+        ))
     }
 
     /// Everything in file `number`, the oldest, is in segments: it may be used again.
@@ -357,7 +395,10 @@ impl Wal {
         let name = self.disk.name(&path(number));
         let (keep, ours) = {
             let mut inner = self.inner.lock();
-            let ours = inner.files.front().is_some_and(|file| file.number == number);
+            let ours = inner
+                .files
+                .front()
+                .is_some_and(|file| file.number == number);
             let file = if ours { inner.files.pop_front() } else { None };
             let usual = file.is_some_and(|file| file.capacity == self.file_bytes);
             (usual && inner.spares.len() < SPARES_MAX, ours)

@@ -21,7 +21,11 @@ fn parts(path: &Path) -> Parts {
 }
 
 fn config() -> Config {
-    Config { wal_file_bytes: ByteSize(64 << 10), tail_bytes: ByteSize(16 << 10), ..Config::default() }
+    Config {
+        wal_file_bytes: ByteSize(64 << 10),
+        tail_bytes: ByteSize(16 << 10),
+        ..Config::default()
+    }
 }
 
 fn open(path: &Path) -> Store {
@@ -29,14 +33,22 @@ fn open(path: &Path) -> Store {
 }
 
 fn id(partition: u32) -> StreamId {
-    StreamId { topic: TopicId(uuid::Uuid::from_u128(1)), partition }
+    StreamId {
+        topic: TopicId(uuid::Uuid::from_u128(1)),
+        partition,
+    }
 }
 
 fn batch(first: u64, records: u64, size: usize) -> Bytes {
     let mut builder = BatchBuilder::new();
     for at in first..first + records {
         let time = i64::try_from(at).unwrap() * 10;
-        builder.push(time, Some(at.to_string().as_bytes()), Some(&vec![at as u8; size]), []);
+        builder.push(
+            time,
+            Some(at.to_string().as_bytes()),
+            Some(&vec![at as u8; size]),
+            [],
+        );
     }
     builder.build(Compression::None).unwrap()
 }
@@ -64,7 +76,10 @@ fn check(stream: &Stream, from: u64, end: u64) {
         while !rest.is_empty() {
             let header = BatchHeader::parse(rest).unwrap();
             check_crc(&rest[..header.total_len()]).unwrap();
-            assert!(header.base_offset as u64 <= at && header.next_offset() > at, "{at}: {header:?}");
+            assert!(
+                header.base_offset as u64 <= at && header.next_offset() > at,
+                "{at}: {header:?}"
+            );
             at = header.next_offset();
             rest = &rest[header.total_len()..];
         }
@@ -129,27 +144,55 @@ async fn what_is_acknowledged_is_read_again_after_every_end() {
 async fn forget(path: &Path, store: Store) {
     let copy = tempfile::tempdir().unwrap();
     let all = format!("cp -a {0}/. {1}/", path.display(), copy.path().display());
-    assert!(std::process::Command::new("sh").args(["-c", &all]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("sh")
+            .args(["-c", &all])
+            .status()
+            .unwrap()
+            .success()
+    );
     store.close().await.unwrap();
-    let back = format!("rm -rf {1}/* && cp -a {0}/. {1}/", copy.path().display(), path.display());
-    assert!(std::process::Command::new("sh").args(["-c", &back]).status().unwrap().success());
+    let back = format!(
+        "rm -rf {1}/* && cp -a {0}/. {1}/",
+        copy.path().display(),
+        path.display()
+    );
+    assert!(
+        std::process::Command::new("sh")
+            .args(["-c", &back])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trimmed_and_removed_stay_so() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let config = StreamConfig { segment_bytes: 20_000, ..StreamConfig::default() };
-    let (one, two) = (store.create(id(1), config.clone()).unwrap(), store.create(id(2), config.clone()).unwrap());
+    let config = StreamConfig {
+        segment_bytes: 20_000,
+        ..StreamConfig::default()
+    };
+    let (one, two) = (
+        store.create(id(1), config.clone()).unwrap(),
+        store.create(id(2), config.clone()).unwrap(),
+    );
     let end = fill(&one, 0, 300).await;
     fill(&two, 0, 300).await;
     let size = one.size();
     assert_eq!(one.trim_to(Offset(500)).unwrap(), Offset(500));
     assert!(one.size() < size);
-    assert!(matches!(one.read(Offset(499), 10), Err(Error::OutOfRange { .. })));
+    assert!(matches!(
+        one.read(Offset(499), 10),
+        Err(Error::OutOfRange { .. })
+    ));
     check(&one, 500, end);
     store.remove(id(2)).unwrap();
-    assert!(matches!(two.append(batch(0, 1, 1), AppendOptions::default()), Err(Error::Removed(_))));
+    assert!(matches!(
+        two.append(batch(0, 1, 1), AppendOptions::default()),
+        Err(Error::Removed(_))
+    ));
     forget(folder.path(), store).await;
     let store = open(folder.path());
     assert_eq!(store.streams(), [id(1)]);
@@ -178,7 +221,10 @@ async fn epochs_and_blobs_survive() {
     let store = open(folder.path());
     let stream = store.create(id(1), StreamConfig::default()).unwrap();
     for epoch in [0, 2, 5] {
-        let options = AppendOptions { epoch, ..AppendOptions::default() };
+        let options = AppendOptions {
+            epoch,
+            ..AppendOptions::default()
+        };
         let appended = stream.append(batch(0, 10, 10), options).unwrap();
         stream.durable(appended.next).await.unwrap();
     }
@@ -187,11 +233,18 @@ async fn epochs_and_blobs_survive() {
     forget(folder.path(), store).await;
     let store = open(folder.path());
     let stream = store.create(id(1), StreamConfig::default()).unwrap();
-    assert_eq!(stream.blob(), Some((Offset(30), Bytes::from_static(b"producers"))));
+    assert_eq!(
+        stream.blob(),
+        Some((Offset(30), Bytes::from_static(b"producers")))
+    );
     assert_eq!(stream.epoch_end(0), Some((0, Offset(10))));
     assert_eq!(stream.epoch_end(4), Some((2, Offset(20))));
     assert_eq!(stream.epoch_end(9), Some((5, Offset(30))));
-    let headers: Vec<_> = stream.headers(Offset(10)).unwrap().map(|h| h.unwrap().base_offset).collect();
+    let headers: Vec<_> = stream
+        .headers(Offset(10))
+        .unwrap()
+        .map(|h| h.unwrap().base_offset)
+        .collect();
     assert_eq!(headers, [10, 20]);
     store.close().await.unwrap();
 }

@@ -103,7 +103,10 @@ impl Groups {
         let metrics = GroupMetrics {
             rebalances: counter("group_rebalances", "Rounds of consumer groups begun"),
             commits: counter("group_commits", "Offsets committed"),
-            expired: counter("group_offsets_expired", "Offsets forgotten because their group was empty for too long"),
+            expired: counter(
+                "group_offsets_expired",
+                "Offsets forgotten because their group was empty for too long",
+            ),
         };
         let groups = Self(Arc::new(Inner {
             config,
@@ -137,7 +140,11 @@ impl Groups {
             return Err(GroupError::TooManyGroups);
         }
         let group = Group::new(name, self.0.clock.unix_ms());
-        let slot = Arc::new(Mutex::new(Slot { group, scheduled: None, gone: false }));
+        let slot = Arc::new(Mutex::new(Slot {
+            group,
+            scheduled: None,
+            gone: false,
+        }));
         table.insert(name.to_owned(), slot.clone());
         Ok(slot)
     }
@@ -150,7 +157,11 @@ impl Groups {
         step: impl FnOnce(&mut Group, Instant) -> (T, Todo),
     ) -> Result<T, GroupError> {
         let slot = loop {
-            let found = if make { Some(self.find_or_make(name)?) } else { self.find(name) };
+            let found = if make {
+                Some(self.find_or_make(name)?)
+            } else {
+                self.find(name)
+            };
             let slot = found.ok_or(GroupError::NotFound)?;
             let gone = slot.lock().gone;
             if !gone {
@@ -160,7 +171,10 @@ impl Groups {
         let mut slot = slot.lock();
         let rounds = slot.group.rebalances;
         let (outcome, todo) = step(&mut slot.group, self.0.clock.now());
-        self.0.metrics.rebalances.inc_by(slot.group.rebalances - rounds);
+        self.0
+            .metrics
+            .rebalances
+            .inc_by(slot.group.rebalances - rounds);
         if todo.save {
             slot.group.since_ms = self.0.clock.unix_ms();
             self.save_in_background(&slot.group);
@@ -232,7 +246,10 @@ impl Groups {
             return Err(GroupError::InvalidGroup);
         }
         let beat = self.step(name, false, |group, now| {
-            (group.heartbeat(member, instance, generation, now), Todo::default())
+            (
+                group.heartbeat(member, instance, generation, now),
+                Todo::default(),
+            )
         });
         match beat {
             Err(GroupError::NotFound) => Err(GroupError::UnknownMember),

@@ -13,8 +13,14 @@ const VALUE: i16 = 3;
 /// What a key is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Key {
-    Offset { group: String, topic: String, partition: i32 },
-    Group { group: String },
+    Offset {
+        group: String,
+        topic: String,
+        partition: i32,
+    },
+    Group {
+        group: String,
+    },
 }
 
 /// A committed offset.
@@ -52,7 +58,11 @@ pub(super) struct MemberValue {
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
     out.put_i16(i16::try_from(text.len()).unwrap_or(i16::MAX));
-    out.put_slice(text.as_bytes().get(..usize::from(i16::MAX.cast_unsigned())).unwrap_or(text.as_bytes()));
+    out.put_slice(
+        text.as_bytes()
+            .get(..usize::from(i16::MAX.cast_unsigned()))
+            .unwrap_or(text.as_bytes()),
+    );
 }
 
 fn put_optional(out: &mut Vec<u8>, text: Option<&str>) {
@@ -69,7 +79,9 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 fn optional(rest: &mut &[u8]) -> Option<Option<String>> {
     let length = rest.try_get_i16().ok()?;
-    let Ok(length) = usize::try_from(length) else { return Some(None) };
+    let Ok(length) = usize::try_from(length) else {
+        return Some(None);
+    };
     let (text, after) = rest.split_at_checked(length)?;
     *rest = after;
     Some(Some(std::str::from_utf8(text).ok()?.to_owned()))
@@ -90,7 +102,11 @@ impl Key {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
-            Self::Offset { group, topic, partition } => {
+            Self::Offset {
+                group,
+                topic,
+                partition,
+            } => {
                 out.put_i16(OFFSET_KEY);
                 put_text(&mut out, group);
                 put_text(&mut out, topic);
@@ -201,12 +217,20 @@ mod tests {
 
     #[test]
     fn records_are_read_as_written_and_cut_ones_are_not() {
-        let key = Key::Offset { group: "g".into(), topic: "t".into(), partition: 7 };
+        let key = Key::Offset {
+            group: "g".into(),
+            topic: "t".into(),
+            partition: 7,
+        };
         assert_eq!(Key::decode(&key.encode()), Some(key));
         let key = Key::Group { group: "g".into() };
         assert_eq!(Key::decode(&key.encode()), Some(key));
-        let value =
-            OffsetValue { offset: 5, leader_epoch: -1, metadata: "note".into(), at_ms: 9 };
+        let value = OffsetValue {
+            offset: 5,
+            leader_epoch: -1,
+            metadata: "note".into(),
+            at_ms: 9,
+        };
         assert_eq!(OffsetValue::decode(&value.encode()), Some(value));
         let member = MemberValue {
             id: "m".into(),

@@ -21,6 +21,20 @@ pub struct Committed {
 #[derive(Debug, Default)]
 pub(crate) struct Offsets(BTreeMap<String, BTreeMap<i32, Committed>>);
 
+impl Committed {
+    /// A commit to be made; the time is set when it is.
+    #[must_use]
+    pub fn new(offset: i64, leader_epoch: i32, metadata: String) -> Self {
+        Self {
+            offset,
+            leader_epoch,
+            metadata,
+            at_ms: 0,
+            place: 0,
+        }
+    }
+}
+
 impl Offsets {
     pub(crate) fn get(&self, topic: &str, partition: i32) -> Option<&Committed> {
         self.0.get(topic)?.get(&partition)
@@ -31,15 +45,21 @@ impl Offsets {
         if !self.0.contains_key(topic) {
             self.0.insert(topic.to_owned(), BTreeMap::new());
         }
-        let Some(partitions) = self.0.get_mut(topic) else { return };
-        let later = partitions.get(&partition).is_some_and(|old| old.place > committed.place);
+        let Some(partitions) = self.0.get_mut(topic) else {
+            return;
+        };
+        let later = partitions
+            .get(&partition)
+            .is_some_and(|old| old.place > committed.place);
         if !later {
             partitions.insert(partition, committed);
         }
     }
 
     pub(crate) fn remove(&mut self, topic: &str, partition: i32) -> bool {
-        let Some(partitions) = self.0.get_mut(topic) else { return false };
+        let Some(partitions) = self.0.get_mut(topic) else {
+            return false;
+        };
         let removed = partitions.remove(&partition).is_some();
         if partitions.is_empty() {
             self.0.remove(topic);
@@ -49,7 +69,9 @@ impl Offsets {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, i32, &Committed)> {
         self.0.iter().flat_map(|(topic, partitions)| {
-            partitions.iter().map(move |(partition, at)| (topic.as_str(), *partition, at))
+            partitions
+                .iter()
+                .map(move |(partition, at)| (topic.as_str(), *partition, at))
         })
     }
 

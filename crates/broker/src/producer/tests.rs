@@ -26,7 +26,11 @@ fn the_last_five_batches_are_recognised_and_older_ones_are_out_of_order() {
         let offset = u64::from(n as u32) * 10;
         assert_eq!(
             table.check(stamp(0, n * 10, 10)),
-            Ok(Verdict::Duplicate { first: Offset(offset), next: Offset(offset + 10), timestamp: 1_000 })
+            Ok(Verdict::Duplicate {
+                first: Offset(offset),
+                next: Offset(offset + 10),
+                timestamp: 1_000
+            })
         );
     }
     assert_eq!(
@@ -59,7 +63,10 @@ fn sequences_wrap_from_the_largest_to_zero() {
 fn a_new_epoch_begins_at_zero_and_an_old_one_is_stale() {
     let mut table = ProducerTable::default();
     record(&mut table, stamp(1, 0, 10), 0);
-    assert_eq!(table.check(stamp(2, 3, 1)), Err(ProducerProblem::OutOfOrder { got: 3, last: 9 }));
+    assert_eq!(
+        table.check(stamp(2, 3, 1)),
+        Err(ProducerProblem::OutOfOrder { got: 3, last: 9 })
+    );
     assert_eq!(table.check(stamp(2, 0, 1)), Ok(Verdict::Append));
     assert_eq!(
         table.check(stamp(0, 10, 1)),
@@ -78,7 +85,10 @@ fn the_state_survives_being_written_and_read() {
     assert_eq!(read.states, table.states);
     let bytes = table.encode();
     for cut in 0..bytes.len() {
-        assert!(ProducerTable::decode(&bytes[..cut]).is_none(), "cut at {cut}");
+        assert!(
+            ProducerTable::decode(&bytes[..cut]).is_none(),
+            "cut at {cut}"
+        );
     }
 }
 
@@ -86,11 +96,19 @@ fn the_state_survives_being_written_and_read() {
 fn the_longest_silent_producer_makes_room() {
     let mut table = ProducerTable::default();
     for id in 0..3 {
-        let evicted =
-            table.record(Stamp::new(id, 0, 0, 1), (Offset(0), Offset(1)), 0, 100 + id, 2);
+        let evicted = table.record(
+            Stamp::new(id, 0, 0, 1),
+            (Offset(0), Offset(1)),
+            0,
+            100 + id,
+            2,
+        );
         assert_eq!(evicted, u64::from(id == 2));
     }
-    assert_eq!(table.list().iter().map(|p| p.id).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(
+        table.list().iter().map(|p| p.id).collect::<Vec<_>>(),
+        [1, 2]
+    );
     table.expire(102);
     assert_eq!(table.list().iter().map(|p| p.id).collect::<Vec<_>>(), [2]);
 }

@@ -20,7 +20,11 @@ impl BatchBuilder {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        Self { max_timestamp: -1, last_offset_delta: -1, ..Self::default() }
+        Self {
+            max_timestamp: -1,
+            last_offset_delta: -1,
+            ..Self::default()
+        }
     }
 
     /// Adds a record behind the last one. `timestamp` is in milliseconds since 1970.
@@ -61,7 +65,10 @@ impl BatchBuilder {
         }
         put_varint(body, count);
         body.extend_from_slice(&encoded);
-        put_varint(&mut self.records, i64::try_from(body.len()).unwrap_or(i64::MAX));
+        put_varint(
+            &mut self.records,
+            i64::try_from(body.len()).unwrap_or(i64::MAX),
+        );
         self.records.extend_from_slice(body);
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.last_offset_delta = offset_delta;

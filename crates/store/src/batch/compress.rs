@@ -67,7 +67,10 @@ impl Compression {
     }
 
     fn fails(self, why: impl ToString) -> BatchError {
-        BatchError::Compressed { codec: self.name(), why: why.to_string() }
+        BatchError::Compressed {
+            codec: self.name(),
+            why: why.to_string(),
+        }
     }
 }
 
@@ -89,7 +92,9 @@ pub fn decompress(codec: Compression, bytes: &[u8], max: usize) -> Result<Vec<u8
         Compression::Zstd => {
             let mut decoder =
                 zstd::stream::read::Decoder::with_buffer(bytes).map_err(|e| codec.fails(e))?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|e| codec.fails(e))?;
+            decoder
+                .window_log_max(ZSTD_WINDOW_LOG_MAX)
+                .map_err(|e| codec.fails(e))?;
             drain(codec, decoder, max)
         }
     }
@@ -98,8 +103,15 @@ pub fn decompress(codec: Compression, bytes: &[u8], max: usize) -> Result<Vec<u8
 fn drain(codec: Compression, reader: impl Read, max: usize) -> Result<Vec<u8>, BatchError> {
     let mut out = Vec::new();
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    reader.take(limit).read_to_end(&mut out).map_err(|e| codec.fails(e))?;
-    if out.len() > max { Err(BatchError::TooLarge(max)) } else { Ok(out) }
+    reader
+        .take(limit)
+        .read_to_end(&mut out)
+        .map_err(|e| codec.fails(e))?;
+    if out.len() > max {
+        Err(BatchError::TooLarge(max))
+    } else {
+        Ok(out)
+    }
 }
 
 fn snappy(bytes: &[u8], max: usize) -> Result<Vec<u8>, BatchError> {
@@ -109,14 +121,18 @@ fn snappy(bytes: &[u8], max: usize) -> Result<Vec<u8>, BatchError> {
         return Ok(out);
     }
     let codec = Compression::Snappy;
-    let mut rest = bytes.get(XERIAL_HEADER..).ok_or_else(|| codec.fails("no header"))?;
+    let mut rest = bytes
+        .get(XERIAL_HEADER..)
+        .ok_or_else(|| codec.fails("no header"))?;
     let mut out = Vec::new();
     while !rest.is_empty() {
-        let (length, after) =
-            rest.split_first_chunk::<4>().ok_or_else(|| codec.fails("cut short"))?;
+        let (length, after) = rest
+            .split_first_chunk::<4>()
+            .ok_or_else(|| codec.fails("cut short"))?;
         let length = u32::from_be_bytes(*length) as usize;
-        let (block, after) =
-            after.split_at_checked(length).ok_or_else(|| codec.fails("cut short"))?;
+        let (block, after) = after
+            .split_at_checked(length)
+            .ok_or_else(|| codec.fails("cut short"))?;
         snappy_block(block, max, &mut out)?;
         rest = after;
     }
@@ -133,7 +149,9 @@ fn snappy_block(block: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Batch
     let at = out.len();
     out.resize(at + length, 0);
     let place = out.get_mut(at..).unwrap_or_default();
-    snap::raw::Decoder::new().decompress(block, place).map_err(fails)?;
+    snap::raw::Decoder::new()
+        .decompress(block, place)
+        .map_err(fails)?;
     Ok(())
 }
 

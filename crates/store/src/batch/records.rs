@@ -69,7 +69,9 @@ pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<Record<'_>, BatchErr
 
 fn record<'a>(rest: &mut &'a [u8]) -> Result<Record<'a>, BatchError> {
     let length = usize::try_from(varint(rest)?).map_err(|_| BatchError::Record("length"))?;
-    let (mut body, after) = rest.split_at_checked(length).ok_or(BatchError::Record("length"))?;
+    let (mut body, after) = rest
+        .split_at_checked(length)
+        .ok_or(BatchError::Record("length"))?;
     *rest = after;
     let (_attributes, after) = body.split_first().ok_or(BatchError::Record("attributes"))?;
     body = after;
@@ -86,7 +88,13 @@ fn record<'a>(rest: &mut &'a [u8]) -> Result<Record<'a>, BatchError> {
     if !body.is_empty() {
         return Err(BatchError::Record("bytes behind its end"));
     }
-    Ok(Record { timestamp_delta, offset_delta, key, value, headers })
+    Ok(Record {
+        timestamp_delta,
+        offset_delta,
+        key,
+        value,
+        headers,
+    })
 }
 
 fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BatchError> {
@@ -95,7 +103,9 @@ fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BatchError> {
         return Ok(None);
     }
     let length = usize::try_from(length).map_err(|_| BatchError::Record("length"))?;
-    let (bytes, after) = rest.split_at_checked(length).ok_or(BatchError::Record("length"))?;
+    let (bytes, after) = rest
+        .split_at_checked(length)
+        .ok_or(BatchError::Record("length"))?;
     *rest = after;
     Ok(Some(bytes))
 }

@@ -12,7 +12,12 @@ const CODECS: [Compression; 5] = [
 
 fn sample(codec: Compression) -> Bytes {
     let mut builder = BatchBuilder::new();
-    builder.push(1000, Some(b"key"), Some(b"value"), [(&b"h"[..], Some(&b"1"[..])), (b"h", None)]);
+    builder.push(
+        1000,
+        Some(b"key"),
+        Some(b"value"),
+        [(&b"h"[..], Some(&b"1"[..])), (b"h", None)],
+    );
     builder.push(900, None, None, []);
     builder.push(1100, Some(b""), Some(&[7; 5000]), []);
     builder.build(codec).unwrap()
@@ -33,9 +38,24 @@ fn what_is_built_is_read_again() {
         let records: Vec<_> = records(&plain).map(Result::unwrap).collect();
         assert_eq!(records[0].key, Some(&b"key"[..]));
         let headers: Vec<_> = records[0].headers.collect();
-        assert_eq!(headers[0], Header { key: b"h", value: Some(b"1") });
-        assert_eq!(headers[1], Header { key: b"h", value: None });
-        assert_eq!((records[1].timestamp_delta, records[1].key, records[1].value), (-100, None, None));
+        assert_eq!(
+            headers[0],
+            Header {
+                key: b"h",
+                value: Some(b"1")
+            }
+        );
+        assert_eq!(
+            headers[1],
+            Header {
+                key: b"h",
+                value: None
+            }
+        );
+        assert_eq!(
+            (records[1].timestamp_delta, records[1].key, records[1].value),
+            (-100, None, None)
+        );
         assert_eq!(records[2].value, Some(&[7; 5000][..]));
     }
 }
@@ -48,7 +68,14 @@ fn place_and_append_time() {
     moved.extend_from_slice(&batch[PLACE_LEN..]);
     check_crc(&moved).unwrap();
     let header = BatchHeader::parse(&moved).unwrap();
-    assert_eq!((header.base_offset, header.leader_epoch, header.next_offset()), (77, 5, 80));
+    assert_eq!(
+        (
+            header.base_offset,
+            header.leader_epoch,
+            header.next_offset()
+        ),
+        (77, 5, 80)
+    );
     let stamped = with_append_time(&moved, 5000);
     check_crc(&stamped).unwrap();
     let header = BatchHeader::parse(&stamped).unwrap();
@@ -73,14 +100,23 @@ fn bombs_stop_at_the_limit() {
     let zeros = vec![0; 10 << 20];
     for codec in CODECS {
         let bomb = compress(codec, &zeros, 1).unwrap();
-        assert_eq!(decompress(codec, &bomb, 1 << 20), Err(BatchError::TooLarge(1 << 20)), "{codec:?}");
+        assert_eq!(
+            decompress(codec, &bomb, 1 << 20),
+            Err(BatchError::TooLarge(1 << 20)),
+            "{codec:?}"
+        );
     }
 }
 
 #[test]
 fn bare_snappy_is_read_too() {
-    let bare = snap::raw::Encoder::new().compress_vec(b"hello hello hello").unwrap();
-    assert_eq!(decompress(Compression::Snappy, &bare, 100).unwrap(), b"hello hello hello");
+    let bare = snap::raw::Encoder::new()
+        .compress_vec(b"hello hello hello")
+        .unwrap();
+    assert_eq!(
+        decompress(Compression::Snappy, &bare, 100).unwrap(),
+        b"hello hello hello"
+    );
     let mut announced = vec![0xff, 0xff, 0xff, 0xff, 0x0f];
     announced.push(0);
     assert!(decompress(Compression::Snappy, &announced, usize::MAX).is_err());

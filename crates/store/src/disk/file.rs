@@ -39,7 +39,9 @@ impl FileDisk {
     /// Whatever the operating system answers.
     pub fn new(root: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(root)?;
-        Ok(Self { root: root.to_path_buf() })
+        Ok(Self {
+            root: root.to_path_buf(),
+        })
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -101,7 +103,10 @@ impl Disk for FileDisk {
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path(path))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.path(path))?;
         Ok(Arc::new(OpenFile(file)))
     }
 
@@ -142,7 +147,12 @@ impl Disk for FileDisk {
 
     fn lock(&self, path: &str) -> io::Result<Box<dyn DiskLock>> {
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(self.path(path))?;
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.path(path))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Box::new(Lock { _file: file })),
             Err(error) => Err(error.into()),

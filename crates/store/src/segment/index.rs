@@ -35,14 +35,16 @@ impl Index {
 
     pub(super) fn push(&mut self, first: u64, entry: Entry) {
         // Kafka's files have 32 bits for both; a segment is rolled before it needs more.
-        let fits = i32::try_from(entry.offset - first).is_ok() && i32::try_from(entry.position).is_ok();
+        let fits =
+            i32::try_from(entry.offset - first).is_ok() && i32::try_from(entry.position).is_ok();
         if fits {
             self.0.push(entry);
         }
     }
 
     pub(super) fn keep_below(&mut self, position: u64) {
-        self.0.truncate(self.0.partition_point(|entry| entry.position < position));
+        self.0
+            .truncate(self.0.partition_point(|entry| entry.position < position));
     }
 
     pub(super) fn pop_last(&mut self) -> Option<Entry> {
@@ -63,7 +65,9 @@ impl Index {
 
     /// The last batch known to have nothing at or after `timestamp` before it.
     pub(super) fn before_time(&self, timestamp: i64) -> Option<Entry> {
-        let at = self.0.partition_point(|entry| entry.max_timestamp < timestamp);
+        let at = self
+            .0
+            .partition_point(|entry| entry.max_timestamp < timestamp);
         at.checked_sub(1).and_then(|at| self.0.get(at)).copied()
     }
 
@@ -111,9 +115,15 @@ impl Index {
         }
         let (mut places, mut times) = (Vec::new(), Vec::new());
         for entry in new {
-            let offset = u32::try_from(entry.offset - first).unwrap_or(u32::MAX).to_be_bytes();
+            let offset = u32::try_from(entry.offset - first)
+                .unwrap_or(u32::MAX)
+                .to_be_bytes();
             places.extend_from_slice(&offset);
-            places.extend_from_slice(&u32::try_from(entry.position).unwrap_or(u32::MAX).to_be_bytes());
+            places.extend_from_slice(
+                &u32::try_from(entry.position)
+                    .unwrap_or(u32::MAX)
+                    .to_be_bytes(),
+            );
             times.extend_from_slice(&entry.max_timestamp.to_be_bytes());
             times.extend_from_slice(&offset);
         }
@@ -121,8 +131,10 @@ impl Index {
             let path = path(folder, first, ending);
             let fails = |e| Error::disk("write", disk.name(&path), e);
             let file = disk.create(&path).map_err(fails)?;
-            file.write_at(&mut [IoSlice::new(&bytes)], (from * size) as u64).map_err(fails)?;
-            file.truncate(((from + new.len()) * size) as u64).map_err(fails)?;
+            file.write_at(&mut [IoSlice::new(&bytes)], (from * size) as u64)
+                .map_err(fails)?;
+            file.truncate(((from + new.len()) * size) as u64)
+                .map_err(fails)?;
         }
         Ok(())
     }
@@ -130,9 +142,23 @@ impl Index {
 
 /// A file's bytes; none when it cannot be read, for then the log is scanned.
 fn read(disk: &dyn Disk, path: &str) -> Vec<u8> {
-    let Ok(file) = disk.open(path) else { return Vec::new() };
-    let Ok(len) = file.len() else { return Vec::new() };
-    let len = if len > LEN_MAX { 0 } else { usize::try_from(len).unwrap_or(0) };
+    let Ok(file) = disk.open(path) else {
+        return Vec::new();
+    };
+    let Ok(len) = file.len() else {
+        return Vec::new();
+    };
+    let len = if len > LEN_MAX {
+        0
+    } else {
+        usize::try_from(len).unwrap_or(0)
+    };
     let source: std::sync::Arc<dyn base::ReadAt> = file;
-    base::FileRange { source, position: 0, len }.read().unwrap_or_default()
+    base::FileRange {
+        source,
+        position: 0,
+        len,
+    }
+    .read()
+    .unwrap_or_default()
 }

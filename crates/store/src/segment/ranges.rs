@@ -27,7 +27,10 @@ impl Ranges {
 
     /// Whether all of `start..end` is in.
     pub(super) fn covers(&self, start: u64, end: u64) -> bool {
-        self.0.range(..=start).next_back().is_some_and(|(_, other_end)| *other_end >= end)
+        self.0
+            .range(..=start)
+            .next_back()
+            .is_some_and(|(_, other_end)| *other_end >= end)
     }
 }
 

@@ -44,23 +44,40 @@ impl Store {
         let disk = parts.disk.clone();
         let lock = disk.lock(LOCK).map_err(|error| {
             let path = disk.name(LOCK);
-            if error.kind() == ErrorKind::WouldBlock { Error::Locked { path } } else { Error::disk("lock", path, error) }
+            if error.kind() == ErrorKind::WouldBlock {
+                Error::Locked { path }
+            } else {
+                Error::disk("lock", path, error)
+            }
         })?;
         check_format(&*disk)?;
         for folder in [wal::FOLDER, log::FOLDER] {
-            disk.create_dir(folder).map_err(|e| Error::disk("create", disk.name(folder), e))?;
+            disk.create_dir(folder)
+                .map_err(|e| Error::disk("create", disk.name(folder), e))?;
         }
-        disk.sync_dir("").map_err(|e| Error::disk("sync", disk.name(""), e))?;
-        let mut report = RecoveryReport { clean: take_clean_mark(&*disk)?, ..RecoveryReport::default() };
+        disk.sync_dir("")
+            .map_err(|e| Error::disk("sync", disk.name(""), e))?;
+        let mut report = RecoveryReport {
+            clean: take_clean_mark(&*disk)?,
+            ..RecoveryReport::default()
+        };
         let mut recovered = Recovered::open_streams(&disk, &mut report)?;
         let replay = wal::replay(&*disk, |found| recovered.replay(found))?;
         report.replayed = replay.entries;
         report.replayed_bytes = replay.bytes;
         report.damage.extend(replay.damage);
-        if !config.accept_damage && let Some(first) = report.damage.first() {
+        if !config.accept_damage
+            && let Some(first) = report.damage.first()
+        {
             return Err(first.clone());
         }
-        let last = replay.files.iter().chain(&replay.spares).max().copied().unwrap_or(0);
+        let last = replay
+            .files
+            .iter()
+            .chain(&replay.spares)
+            .max()
+            .copied()
+            .unwrap_or(0);
         let now_ms = parts.clock.unix_ms();
         recovered.finish(&*disk, &replay.files, now_ms)?;
         report.streams = recovered.logs.len();
@@ -108,11 +125,17 @@ impl Shared {
         let fails = |e| Error::disk("start a thread for", self.parts.disk.name(""), e);
         let tasks = &self.parts.tasks;
         let store = self.clone();
-        tasks.thread("store.commit", move || store.run_committer()).map_err(fails)?;
+        tasks
+            .thread("store.commit", move || store.run_committer())
+            .map_err(fails)?;
         let store = self.clone();
-        tasks.thread("store.pages", move || store.run_page_writer()).map_err(fails)?;
+        tasks
+            .thread("store.pages", move || store.run_page_writer())
+            .map_err(fails)?;
         let store = self.clone();
-        tasks.thread("store.flush", move || store.run_flusher()).map_err(fails)?;
+        tasks
+            .thread("store.flush", move || store.run_flusher())
+            .map_err(fails)?;
         let weak = Arc::downgrade(self);
         let every = Duration::from_millis(self.config.maintenance_interval.0.max(1));
         let (tasks, mut shutdown) = (tasks.clone(), tasks.shutdown());
@@ -143,16 +166,23 @@ fn check_format(disk: &dyn Disk) -> Result<(), Error> {
         Ok(file) => {
             let mut bytes = [0; 64];
             let read = file.read_at(&mut bytes, 0).map_err(fails("read"))?;
-            let text = String::from_utf8_lossy(bytes.get(..read).unwrap_or_default()).trim().to_owned();
+            let text = String::from_utf8_lossy(bytes.get(..read).unwrap_or_default())
+                .trim()
+                .to_owned();
             match text.parse::<u32>() {
                 Ok(format) if format <= FORMAT_MAX => Ok(()),
-                _ => Err(Error::TooNew { path: disk.name(FORMAT), found: text, known: FORMAT_MAX }),
+                _ => Err(Error::TooNew {
+                    path: disk.name(FORMAT),
+                    found: text,
+                    known: FORMAT_MAX,
+                }),
             }
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let file = disk.create(FORMAT).map_err(fails("create"))?;
             let text = format!("{FORMAT_MAX}\n");
-            file.write_at(&mut [IoSlice::new(text.as_bytes())], 0).map_err(fails("write"))?;
+            file.write_at(&mut [IoSlice::new(text.as_bytes())], 0)
+                .map_err(fails("write"))?;
             file.sync().map_err(fails("sync"))
         }
         Err(error) => Err(fails("open")(error)),
@@ -163,7 +193,8 @@ fn check_format(disk: &dyn Disk) -> Result<(), Error> {
 fn take_clean_mark(disk: &dyn Disk) -> Result<bool, Error> {
     match disk.remove(CLEAN) {
         Ok(()) => {
-            disk.sync_dir("").map_err(|e| Error::disk("sync", disk.name(""), e))?;
+            disk.sync_dir("")
+                .map_err(|e| Error::disk("sync", disk.name(""), e))?;
             Ok(true)
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
@@ -181,23 +212,34 @@ struct Recovered {
 
 impl Recovered {
     fn open_streams(disk: &Arc<dyn Disk>, report: &mut RecoveryReport) -> Result<Self, Error> {
-        let mut this = Self { disk: disk.clone(), logs: HashMap::default(), chunks: HashMap::default() };
+        let mut this = Self {
+            disk: disk.clone(),
+            logs: HashMap::default(),
+            chunks: HashMap::default(),
+        };
         let names = disk
             .list(log::FOLDER)
             .map_err(|e| Error::disk("list", disk.name(log::FOLDER), e))?;
         for name in names {
             let path = format!("{}/{name}", log::FOLDER);
             if name.ends_with(log::REMOVED) {
-                disk.remove_dir(&path).map_err(|e| Error::disk("remove", disk.name(&path), e))?;
+                disk.remove_dir(&path)
+                    .map_err(|e| Error::disk("remove", disk.name(&path), e))?;
                 continue;
             }
             let Some(id) = stream_id(&name) else {
-                warn!(path = disk.name(&path), "not the folder of a stream; left alone");
+                warn!(
+                    path = disk.name(&path),
+                    "not the folder of a stream; left alone"
+                );
                 continue;
             };
             let mut epochs = Vec::new();
             let (mut log, opened) = Log::open(disk.clone(), id, |header| {
-                epochs.push((header.leader_epoch, u64::try_from(header.base_offset).unwrap_or(0)));
+                epochs.push((
+                    header.leader_epoch,
+                    u64::try_from(header.base_offset).unwrap_or(0),
+                ));
             })?;
             note_epochs(&mut log, epochs);
             report.torn_bytes += opened.torn_bytes;
@@ -254,7 +296,9 @@ impl Recovered {
     /// Moves what was replayed to segments; the write-ahead log can then begin anew.
     fn finish(&mut self, disk: &dyn Disk, files: &[u64], now_ms: i64) -> Result<(), Error> {
         for (id, chunks) in std::mem::take(&mut self.chunks) {
-            let Some((log, _)) = self.logs.get_mut(&id) else { continue };
+            let Some((log, _)) = self.logs.get_mut(&id) else {
+                continue;
+            };
             log.append(&chunks, &StreamConfig::default(), now_ms)?;
         }
         for (log, fence) in self.logs.values_mut() {
@@ -273,7 +317,12 @@ impl Recovered {
 
 fn note_epochs(log: &mut Log, epochs: Vec<(i32, u64)>) {
     for (epoch, start) in epochs {
-        if log.state.epochs.last().is_none_or(|(last, _)| *last < epoch) {
+        if log
+            .state
+            .epochs
+            .last()
+            .is_none_or(|(last, _)| *last < epoch)
+        {
             log.state.epochs.push((epoch, start));
         }
     }
@@ -282,5 +331,8 @@ fn note_epochs(log: &mut Log, epochs: Vec<(i32, u64)>) {
 /// The stream whose folder is called `name`.
 fn stream_id(name: &str) -> Option<StreamId> {
     let (topic, partition) = name.rsplit_once('-')?;
-    Some(StreamId { topic: TopicId(Uuid::parse_str(topic).ok()?), partition: partition.parse().ok()? })
+    Some(StreamId {
+        topic: TopicId(Uuid::parse_str(topic).ok()?),
+        partition: partition.parse().ok()?,
+    })
 }

@@ -48,7 +48,8 @@ impl Shared {
             }
         }
         let rolled = self.wal.write(&entries, || {
-            ends.values().for_each(|(stream, end)| stream.written.raise(*end));
+            ends.values()
+                .for_each(|(stream, end)| stream.written.raise(*end));
         })?;
         for (stream, end) in ends.values() {
             stream.written.raise(*end);
@@ -59,10 +60,15 @@ impl Shared {
         self.metrics.committed_bytes.inc_by(bytes as u64);
         self.metrics.committed_entries.inc_by(works.len() as u64);
         self.metrics.commit_seconds.observe(took.as_secs_f64());
-        self.metrics.queue_bytes.set(self.commits.bytes().cast_signed());
-        self.metrics.tail_bytes.set(self.cache.bytes().cast_signed());
+        self.metrics
+            .queue_bytes
+            .set(self.commits.bytes().cast_signed());
+        self.metrics
+            .tail_bytes
+            .set(self.cache.bytes().cast_signed());
         if rolled {
-            self.behind.store(self.wal.live() > WAL_FILES_MAX, Ordering::Relaxed);
+            self.behind
+                .store(self.wal.live() > WAL_FILES_MAX, Ordering::Relaxed);
             self.flush.lock().asked = true;
             self.flush_wake.notify_one();
         }
@@ -127,7 +133,9 @@ impl Shared {
             if closing || self.check_running().is_err() {
                 break;
             }
-            let result = self.empty_full_files().and_then(|()| if unsynced { self.sync_pages() } else { Ok(()) });
+            let result = self
+                .empty_full_files()
+                .and_then(|()| if unsynced { self.sync_pages() } else { Ok(()) });
             if let Err(error) = result {
                 self.stop(&error);
                 break;
@@ -148,7 +156,9 @@ impl Shared {
                 }
             }
             self.wal.release(number)?;
-            self.metrics.wal_files.set(i64::try_from(self.wal.live()).unwrap_or(i64::MAX));
+            self.metrics
+                .wal_files
+                .set(i64::try_from(self.wal.live()).unwrap_or(i64::MAX));
             let behind = self.wal.live() > WAL_FILES_MAX;
             self.behind.store(behind, Ordering::Relaxed);
             if !behind {
@@ -216,7 +226,8 @@ impl Shared {
             move |e| Error::disk(action, shown, e)
         };
         let file = disk.create(CLEAN).map_err(fails("create"))?;
-        file.write_at(&mut [IoSlice::new(b"clean\n")], 0).map_err(fails("write"))?;
+        file.write_at(&mut [IoSlice::new(b"clean\n")], 0)
+            .map_err(fails("write"))?;
         file.sync().map_err(fails("sync"))?;
         disk.sync_dir("").map_err(fails("sync the folder of"))?;
         info!("the log was closed in order");

@@ -41,12 +41,19 @@ impl Stream {
     pub fn read(&self, from: Offset, max_bytes: usize) -> Result<Read, Error> {
         let (start, end) = (self.start().0, self.0.durable.get());
         if from.0 < start || from.0 > end {
-            return Err(Error::OutOfRange { offset: from.0, start, end });
+            return Err(Error::OutOfRange {
+                offset: from.0,
+                start,
+                end,
+            });
         }
         if let Some(read) = self.read_tail(from.0, end, max_bytes) {
             return Ok(read);
         }
-        let mut read = Read { next: from, ..Read::default() };
+        let mut read = Read {
+            next: from,
+            ..Read::default()
+        };
         let segments = self.0.segments.read().clone();
         let at = segments.partition_point(|segment| segment.next() <= from.0);
         for segment in segments.iter().skip(at) {
@@ -54,7 +61,9 @@ impl Stream {
             if read.bytes > 0 && left < HEADER_LEN {
                 break;
             }
-            let Some((piece, next)) = segment.read(read.next.0, left).inspect_err(|error| self.note(error))?
+            let Some((piece, next)) = segment
+                .read(read.next.0, left)
+                .inspect_err(|error| self.note(error))?
             else {
                 continue;
             };
@@ -88,7 +97,10 @@ impl Stream {
         if tail.first() > from {
             return None;
         }
-        let mut read = Read { next: Offset(from), ..Read::default() };
+        let mut read = Read {
+            next: Offset(from),
+            ..Read::default()
+        };
         for chunk in tail.from(from).take_while(|chunk| chunk.next <= end) {
             let length = chunk.len();
             if read.bytes > 0 && read.bytes + length > max_bytes {
@@ -113,7 +125,9 @@ impl Stream {
         let mut from = start;
         for segment in segments.iter().filter(|segment| segment.next() > start) {
             while segment.max_timestamp() >= at {
-                let Some(batch) = segment.by_timestamp(at, from)? else { break };
+                let Some(batch) = segment.by_timestamp(at, from)? else {
+                    break;
+                };
                 if let Some(found) = first_record(&batch, at, start)? {
                     return Ok(Some(found));
                 }
@@ -124,7 +138,10 @@ impl Stream {
         let chunks: Vec<_> = {
             let tail = self.0.tail.lock();
             let later = tail.from(from).take_while(|chunk| chunk.next <= end);
-            later.filter(|chunk| chunk.max_timestamp >= at).cloned().collect()
+            later
+                .filter(|chunk| chunk.max_timestamp >= at)
+                .cloned()
+                .collect()
         };
         for chunk in chunks {
             if let Some(found) = first_record(&chunk.whole(), at, start)? {
@@ -143,7 +160,10 @@ impl Stream {
         let start = self.start().0;
         let segments = self.0.segments.read().clone();
         let kept = segments.iter().filter(|segment| segment.next() > start);
-        let at_rest = kept.map(|segment| segment.max_timestamp()).max().unwrap_or(-1);
+        let at_rest = kept
+            .map(|segment| segment.max_timestamp())
+            .max()
+            .unwrap_or(-1);
         let end = self.0.durable.get();
         let in_tail = {
             let tail = self.0.tail.lock();
@@ -151,7 +171,11 @@ impl Stream {
             visible.map(|chunk| chunk.max_timestamp).max().unwrap_or(-1)
         };
         let max = at_rest.max(in_tail);
-        if max < 0 { Ok(None) } else { self.by_timestamp(max) }
+        if max < 0 {
+            Ok(None)
+        } else {
+            self.by_timestamp(max)
+        }
     }
 
     /// The headers of the batches from the one that holds `from` on. Reads from disk.
@@ -165,7 +189,9 @@ impl Stream {
         for segment in segments.iter().filter(|segment| segment.next() > from) {
             segment.headers(from, |header| headers.push(Ok(header)))?;
         }
-        from = segments.last().map_or(from, |segment| segment.next().max(from));
+        from = segments
+            .last()
+            .map_or(from, |segment| segment.next().max(from));
         let tail = self.0.tail.lock();
         headers.extend(tail.from(from).filter_map(|chunk| chunk.header().map(Ok)));
         Ok(headers.into_iter())
@@ -173,17 +199,19 @@ impl Stream {
 }
 
 /// The first record of a batch at or behind `start` whose timestamp is at least `at`.
-fn first_record(
-    batch: &[u8],
-    at: i64,
-    start: u64,
-) -> Result<Option<(Offset, i64, i32)>, Error> {
+fn first_record(batch: &[u8], at: i64, start: u64) -> Result<Option<(Offset, i64, i32)>, Error> {
     let header = BatchHeader::parse(batch)?;
     let base = u64::try_from(header.base_offset).unwrap_or(0);
     if header.is_log_append_time() && header.max_timestamp >= at {
-        return Ok(Some((Offset(base.max(start)), header.max_timestamp, header.leader_epoch)));
+        return Ok(Some((
+            Offset(base.max(start)),
+            header.max_timestamp,
+            header.leader_epoch,
+        )));
     }
-    let codec = header.compression().ok_or(batch::BatchError::Record("codec"))?;
+    let codec = header
+        .compression()
+        .ok_or(batch::BatchError::Record("codec"))?;
     let body = batch.get(HEADER_LEN..).unwrap_or_default();
     let plain = if codec == batch::Compression::None {
         Bytes::copy_from_slice(body)

@@ -65,7 +65,8 @@ pub(crate) fn replay(
 
 fn read_file(disk: &dyn Disk, number: u64) -> Result<Arc<dyn DiskFile>, Error> {
     let name = path(number);
-    disk.open(&name).map_err(|e| Error::disk("open", disk.name(&name), e))
+    disk.open(&name)
+        .map_err(|e| Error::disk("open", disk.name(&name), e))
 }
 
 struct Reader<'a> {
@@ -97,7 +98,9 @@ impl Reader<'_> {
         }
         let mut header = [0; HEADER_LEN];
         self.fill(&mut header, position)?;
-        let Some(frame) = Frame::decode(&header) else { return Ok(None) };
+        let Some(frame) = Frame::decode(&header) else {
+            return Ok(None);
+        };
         let end = position + HEADER_LEN as u64 + u64::from(frame.length);
         if frame.file != self.number || frame.length > PAYLOAD_MAX || end > self.len {
             return Ok(None);
@@ -140,8 +143,15 @@ fn replay_file(
     entry: &mut impl FnMut(Found) -> Result<(), Error>,
 ) -> Result<u64, Error> {
     let name = disk.name(&path(number));
-    let len = file.len().map_err(|e| Error::disk("measure", name.clone(), e))?;
-    let reader = Reader { file: &**file, number, len, name };
+    let len = file
+        .len()
+        .map_err(|e| Error::disk("measure", name.clone(), e))?;
+    let reader = Reader {
+        file: &**file,
+        number,
+        len,
+        name,
+    };
     let mut position = 0;
     // The newest write seen, and whether its last frame was.
     let (mut write, mut whole) = (0, true);
@@ -172,7 +182,10 @@ fn replay_file(
         report.damage.push(Error::Damaged {
             path: reader.name.clone(),
             position,
-            what: format!("{} bytes of acknowledged entries are unreadable", at - position),
+            what: format!(
+                "{} bytes of acknowledged entries are unreadable",
+                at - position
+            ),
         });
         position = at;
     }
@@ -185,16 +198,27 @@ fn check_start(
     before: Option<(u64, u64)>,
     report: &mut Replay,
 ) {
-    let Some((numbers, _)) = payload.split_first_chunk::<8>() else { return };
+    let Some((numbers, _)) = payload.split_first_chunk::<8>() else {
+        return;
+    };
     let said = u64::from_le_bytes(*numbers);
-    let end = payload.get(8..16).and_then(<[u8]>::first_chunk::<8>).copied().unwrap_or_default();
+    let end = payload
+        .get(8..16)
+        .and_then(<[u8]>::first_chunk::<8>)
+        .copied()
+        .unwrap_or_default();
     let end = u64::from_le_bytes(end);
-    let Some((number, found)) = before else { return };
+    let Some((number, found)) = before else {
+        return;
+    };
     if said == number && end > found {
         report.damage.push(Error::Damaged {
             path: path(number),
             position: found,
-            what: format!("{} bytes of acknowledged entries are unreadable", end - found),
+            what: format!(
+                "{} bytes of acknowledged entries are unreadable",
+                end - found
+            ),
         });
     } else if said != 0 && said != number {
         report.damage.push(Error::Damaged {

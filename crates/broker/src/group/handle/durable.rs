@@ -72,7 +72,15 @@ impl Groups {
         &self,
         group: &str,
         records: Vec<Record>,
-    ) -> Result<(Arc<BrokerShared>, Arc<Partition>, Bytes, Option<crate::Appended>), GroupError> {
+    ) -> Result<
+        (
+            Arc<BrokerShared>,
+            Arc<Partition>,
+            Bytes,
+            Option<crate::Appended>,
+        ),
+        GroupError,
+    > {
         let broker = self.broker()?;
         let partition = Self::partition(&broker, group)?;
         let now_ms = self.0.clock.unix_ms();
@@ -131,7 +139,10 @@ impl Groups {
         let (id, instance, generation) = member;
         let make = generation < 0;
         let may = self.step(name, make, |group, now| {
-            (may_commit(group, id, instance, generation, now), super::Todo::default())
+            (
+                may_commit(group, id, instance, generation, now),
+                super::Todo::default(),
+            )
         });
         match may {
             Err(GroupError::NotFound) => return Err(GroupError::IllegalGeneration),
@@ -141,18 +152,28 @@ impl Groups {
         let outcomes: Vec<_> = offsets
             .iter()
             .map(|(_, _, at)| {
-                if at.metadata.len() > limit { Err(GroupError::MetadataTooLarge) } else { Ok(()) }
+                if at.metadata.len() > limit {
+                    Err(GroupError::MetadataTooLarge)
+                } else {
+                    Ok(())
+                }
             })
             .collect();
         let now_ms = self.0.clock.unix_ms();
-        let kept: Vec<_> =
-            offsets.into_iter().filter(|(_, _, at)| at.metadata.len() <= limit).collect();
+        let kept: Vec<_> = offsets
+            .into_iter()
+            .filter(|(_, _, at)| at.metadata.len() <= limit)
+            .collect();
         if kept.is_empty() {
             return Ok(outcomes);
         }
         let record = |(topic, partition, at): &(String, i32, Committed)| -> Record {
             let (group, topic) = (name.to_owned(), topic.clone());
-            let key = Key::Offset { group, topic, partition: *partition };
+            let key = Key::Offset {
+                group,
+                topic,
+                partition: *partition,
+            };
             let value = OffsetValue {
                 offset: at.offset,
                 leader_epoch: at.leader_epoch,
@@ -165,7 +186,15 @@ impl Groups {
         self.0.metrics.commits.inc_by(kept.len() as u64);
         self.step(name, true, |group, _| {
             for (topic, partition, at) in kept {
-                group.offsets.put(&topic, partition, Committed { at_ms: now_ms, place, ..at });
+                group.offsets.put(
+                    &topic,
+                    partition,
+                    Committed {
+                        at_ms: now_ms,
+                        place,
+                        ..at
+                    },
+                );
             }
             ((), super::Todo::default())
         })?;
@@ -183,10 +212,13 @@ impl Groups {
     /// All of a group's offsets.
     #[must_use]
     pub fn all_committed(&self, name: &str) -> Vec<(String, i32, Committed)> {
-        let Some(slot) = self.find(name) else { return Vec::new() };
+        let Some(slot) = self.find(name) else {
+            return Vec::new();
+        };
         let slot = slot.lock();
         let all = slot.group.offsets.iter();
-        all.map(|(topic, partition, at)| (topic.to_owned(), partition, at.clone())).collect()
+        all.map(|(topic, partition, at)| (topic.to_owned(), partition, at.clone()))
+            .collect()
     }
 
     /// Forgets offsets; durable when it returns.
@@ -199,7 +231,9 @@ impl Groups {
         partitions: &[(String, i32)],
     ) -> Result<(), GroupError> {
         let dead = self.step(name, false, |group, _| {
-            let known = partitions.iter().filter(|(t, p)| group.offsets.get(t, *p).is_some());
+            let known = partitions
+                .iter()
+                .filter(|(t, p)| group.offsets.get(t, *p).is_some());
             let keys: Vec<_> = known.map(|(t, p)| tombstone(name, t, *p)).collect();
             (keys, super::Todo::default())
         })?;
@@ -235,7 +269,9 @@ impl Groups {
 
     fn drop_if_empty(&self, name: &str) {
         let mut table = self.0.table.lock();
-        let Some(slot) = table.get(name).cloned() else { return };
+        let Some(slot) = table.get(name).cloned() else {
+            return;
+        };
         let mut slot = slot.lock();
         if slot.group.members.is_empty() && slot.group.state == State::Empty {
             slot.gone = true;
@@ -250,7 +286,9 @@ impl Groups {
         for name in names {
             let all = self.all_committed(&name);
             let of_topic = all.into_iter().filter(|(other, ..)| other == topic);
-            let partitions: Vec<_> = of_topic.map(|(topic, partition, _)| (topic, partition)).collect();
+            let partitions: Vec<_> = of_topic
+                .map(|(topic, partition, _)| (topic, partition))
+                .collect();
             if partitions.is_empty() {
                 continue;
             }
@@ -268,7 +306,12 @@ impl Groups {
         for name in names {
             let old = self.step(&name, false, |group, _| {
                 let idle = group.state == State::Empty && group.since_ms < before;
-                let newest = group.offsets.iter().map(|(_, _, at)| at.at_ms).max().unwrap_or(0);
+                let newest = group
+                    .offsets
+                    .iter()
+                    .map(|(_, _, at)| at.at_ms)
+                    .max()
+                    .unwrap_or(0);
                 let dead = (idle && newest < before).then(|| tombstones(group));
                 (dead, super::Todo::default())
             });
@@ -296,9 +339,11 @@ impl Groups {
                 for piece in &read.pieces {
                     match piece {
                         store::Piece::Memory(part) => bytes.extend_from_slice(part),
-                        store::Piece::File(range) => bytes.extend_from_slice(&range.read().map_err(
-                            |e| Error::InvalidRequest(format!("{TOPIC} cannot be read: {e}")),
-                        )?),
+                        store::Piece::File(range) => {
+                            bytes.extend_from_slice(&range.read().map_err(|e| {
+                                Error::InvalidRequest(format!("{TOPIC} cannot be read: {e}"))
+                            })?)
+                        }
                     }
                 }
                 self.apply_batches(&bytes);
@@ -315,11 +360,17 @@ impl Groups {
 
     fn apply_batches(&self, mut bytes: &[u8]) {
         while let Ok(header) = BatchHeader::parse(bytes) {
-            let Some((batch, rest)) = bytes.split_at_checked(header.total_len()) else { return };
+            let Some((batch, rest)) = bytes.split_at_checked(header.total_len()) else {
+                return;
+            };
             bytes = rest;
             let body = batch.get(HEADER_LEN..).unwrap_or_default();
-            let Some(codec) = header.compression() else { continue };
-            let Ok(plain) = batch::decompress(codec, body, LOAD_BYTES * 64) else { continue };
+            let Some(codec) = header.compression() else {
+                continue;
+            };
+            let Ok(plain) = batch::decompress(codec, body, LOAD_BYTES * 64) else {
+                continue;
+            };
             for record in batch::records(&plain).flatten() {
                 let delta = u64::try_from(record.offset_delta).unwrap_or(0);
                 let place = u64::try_from(header.base_offset).unwrap_or(0) + delta;
@@ -332,9 +383,20 @@ impl Groups {
 
     fn apply(&self, key: Key, value: Option<&[u8]>, place: u64) {
         match (key, value) {
-            (Key::Offset { group, topic, partition }, Some(value)) => {
-                let Some(value) = OffsetValue::decode(value) else { return };
-                let Ok(slot) = self.find_or_make(&group) else { return };
+            (
+                Key::Offset {
+                    group,
+                    topic,
+                    partition,
+                },
+                Some(value),
+            ) => {
+                let Some(value) = OffsetValue::decode(value) else {
+                    return;
+                };
+                let Ok(slot) = self.find_or_make(&group) else {
+                    return;
+                };
                 let committed = Committed {
                     offset: value.offset,
                     leader_epoch: value.leader_epoch,
@@ -344,19 +406,32 @@ impl Groups {
                 };
                 slot.lock().group.offsets.put(&topic, partition, committed);
             }
-            (Key::Offset { group, topic, partition }, None) => {
+            (
+                Key::Offset {
+                    group,
+                    topic,
+                    partition,
+                },
+                None,
+            ) => {
                 if let Some(slot) = self.find(&group) {
                     slot.lock().group.offsets.remove(&topic, partition);
                 }
             }
             (Key::Group { group }, Some(value)) => {
-                let Some(value) = GroupValue::decode(value) else { return };
-                let Ok(slot) = self.find_or_make(&group) else { return };
+                let Some(value) = GroupValue::decode(value) else {
+                    return;
+                };
+                let Ok(slot) = self.find_or_make(&group) else {
+                    return;
+                };
                 restore(&mut slot.lock(), value, self.0.clock.now());
             }
             (Key::Group { group }, None) => {
                 let mut table = self.0.table.lock();
-                let empty = table.get(&group).is_some_and(|s| s.lock().group.offsets.is_empty());
+                let empty = table
+                    .get(&group)
+                    .is_some_and(|s| s.lock().group.offsets.is_empty());
                 if empty {
                     table.remove(&group);
                 }
@@ -406,18 +481,36 @@ fn group_record(group: &Group) -> Record {
         since_ms: group.since_ms,
         members: members.collect(),
     };
-    (Key::Group { group: group.name.clone() }.encode(), Some(value.encode()))
+    (
+        Key::Group {
+            group: group.name.clone(),
+        }
+        .encode(),
+        Some(value.encode()),
+    )
 }
 
 fn tombstone(group: &str, topic: &str, partition: i32) -> Record {
-    let key = Key::Offset { group: group.to_owned(), topic: topic.to_owned(), partition };
+    let key = Key::Offset {
+        group: group.to_owned(),
+        topic: topic.to_owned(),
+        partition,
+    };
     (key.encode(), None)
 }
 
 fn tombstones(group: &Group) -> Vec<Record> {
     let offsets = group.offsets.iter();
-    let mut dead: Vec<Record> = offsets.map(|(t, p, _)| tombstone(&group.name, t, p)).collect();
-    dead.push((Key::Group { group: group.name.clone() }.encode(), None));
+    let mut dead: Vec<Record> = offsets
+        .map(|(t, p, _)| tombstone(&group.name, t, p))
+        .collect();
+    dead.push((
+        Key::Group {
+            group: group.name.clone(),
+        }
+        .encode(),
+        None,
+    ));
     dead
 }
 
@@ -457,5 +550,9 @@ fn restore(slot: &mut Slot, value: GroupValue, now: std::time::Instant) {
             },
         );
     }
-    group.state = if group.members.is_empty() { State::Empty } else { State::Stable };
+    group.state = if group.members.is_empty() {
+        State::Empty
+    } else {
+        State::Stable
+    };
 }

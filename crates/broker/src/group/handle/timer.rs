@@ -10,7 +10,9 @@ const EXPIRY_SCAN: Duration = Duration::from_secs(600);
 impl Groups {
     /// Sets the alarm for a group, unless an earlier one is set.
     pub(super) fn schedule(&self, slot: &mut Slot) {
-        let Some(deadline) = slot.group.deadline() else { return };
+        let Some(deadline) = slot.group.deadline() else {
+            return;
+        };
         if slot.scheduled.is_some_and(|at| at <= deadline) {
             return;
         }
@@ -53,10 +55,14 @@ impl Groups {
         let mut shutdown = self.0.tasks.shutdown();
         self.0.tasks.spawn("broker.group.timer", async move {
             loop {
-                let Some(groups) = weak.upgrade().map(Groups) else { return };
+                let Some(groups) = weak.upgrade().map(Groups) else {
+                    return;
+                };
                 let now = groups.0.clock.now();
                 groups.ring(now);
-                let wait = groups.next_alarm().map(|at| at.saturating_duration_since(now));
+                let wait = groups
+                    .next_alarm()
+                    .map(|at| at.saturating_duration_since(now));
                 let inner = groups.0.clone();
                 let told = inner.alarm.notified();
                 drop(groups);
@@ -86,7 +92,9 @@ impl Groups {
                     () = shutdown.requested() => return,
                     () = tokio::time::sleep(EXPIRY_SCAN) => {}
                 }
-                let Some(groups) = weak.upgrade().map(Groups) else { return };
+                let Some(groups) = weak.upgrade().map(Groups) else {
+                    return;
+                };
                 groups.expire_offsets().await;
             }
         });

@@ -44,12 +44,17 @@ impl Group {
             let _ = answer.send(Err(error));
             return Todo::default();
         }
-        let known = join.instance_id.as_ref().and_then(|id| self.instances.get(id)).cloned();
+        let known = join
+            .instance_id
+            .as_ref()
+            .and_then(|id| self.instances.get(id))
+            .cloned();
         if join.member_id.is_empty() {
             return match known {
                 Some(old) => self.replace(&old, join, new_id, answer, now),
                 None if join.require_member_id && join.instance_id.is_none() => {
-                    self.pending.insert(new_id.clone(), now + join.session_timeout);
+                    self.pending
+                        .insert(new_id.clone(), now + join.session_timeout);
                     let _ = answer.send(Err(GroupError::MemberIdRequired(new_id)));
                     Todo::default()
                 }
@@ -74,7 +79,10 @@ impl Group {
 
     fn may_join(&self, join: &Join, members_max: usize) -> Result<(), GroupError> {
         let known = self.members.contains_key(&join.member_id)
-            || join.instance_id.as_ref().is_some_and(|id| self.instances.contains_key(id));
+            || join
+                .instance_id
+                .as_ref()
+                .is_some_and(|id| self.instances.contains_key(id));
         if !known && self.members.len() + self.pending.len() >= members_max {
             let promised = self.pending.contains_key(&join.member_id);
             if !promised || self.members.len() >= members_max {
@@ -88,11 +96,21 @@ impl Group {
             return Ok(());
         }
         let same_type = self.protocol_type.as_ref() == Some(&join.protocol_type);
-        let others: Vec<_> = self.members.values().filter(|m| m.id != join.member_id).collect();
+        let others: Vec<_> = self
+            .members
+            .values()
+            .filter(|m| m.id != join.member_id)
+            .collect();
         let shared = join.protocols.iter().any(|(name, _)| {
-            others.iter().all(|member| member.protocols.iter().any(|(other, _)| other == name))
+            others
+                .iter()
+                .all(|member| member.protocols.iter().any(|(other, _)| other == name))
         });
-        if same_type && shared { Ok(()) } else { Err(GroupError::InconsistentProtocol) }
+        if same_type && shared {
+            Ok(())
+        } else {
+            Err(GroupError::InconsistentProtocol)
+        }
     }
 
     fn add(
@@ -151,7 +169,11 @@ impl Group {
         if self.state == State::Empty && !delay.is_zero() {
             let first = delay.min(longest);
             let left = longest.saturating_sub(first);
-            self.first_round = Some(FirstRound { left, delay, somebody_came: false });
+            self.first_round = Some(FirstRound {
+                left,
+                delay,
+                somebody_came: false,
+            });
             self.round_ends = Some(now + first);
         } else {
             self.round_ends = Some(now + longest);
@@ -161,7 +183,11 @@ impl Group {
     }
 
     fn rebalance_timeout(&self) -> Duration {
-        self.members.values().map(|m| m.rebalance_timeout).max().unwrap_or_default()
+        self.members
+            .values()
+            .map(|m| m.rebalance_timeout)
+            .max()
+            .unwrap_or_default()
     }
 
     fn complete_if_all(&mut self, now: Instant) -> Todo {
@@ -175,7 +201,9 @@ impl Group {
 
     fn rejoin(&mut self, join: Join, answer: JoinAnswer, now: Instant) -> Todo {
         let leads = self.leader.as_deref() == Some(join.member_id.as_str());
-        let Some(member) = self.members.get_mut(&join.member_id) else { return Todo::default() };
+        let Some(member) = self.members.get_mut(&join.member_id) else {
+            return Todo::default();
+        };
         let changed = member.protocols != join.protocols;
         let goes_on = match self.state {
             State::CompletingRebalance => !changed,
@@ -277,7 +305,9 @@ impl Group {
         let joined = |id: &String| self.members.get(id).is_some_and(|m| m.join.is_some());
         if !self.leader.as_ref().is_some_and(joined) {
             let first = self.members.values().find(|member| member.join.is_some());
-            self.leader = first.map(|member| member.id.clone()).or_else(|| self.leader.take());
+            self.leader = first
+                .map(|member| member.id.clone())
+                .or_else(|| self.leader.take());
         }
         self.protocol = self.choose();
         self.state = State::CompletingRebalance;
@@ -285,7 +315,9 @@ impl Group {
         let ids: Vec<String> = self.members.keys().cloned().collect();
         for id in ids {
             let answer_with = self.joined(&id);
-            let Some(member) = self.members.get_mut(&id) else { continue };
+            let Some(member) = self.members.get_mut(&id) else {
+                continue;
+            };
             member.synced = false;
             member.is_new = false;
             if let Some(answer) = member.join.take() {
@@ -301,15 +333,24 @@ impl Group {
         let mut members = self.members.values();
         let first = members.next()?;
         let known_to_all = |name: &&str| {
-            self.members.values().all(|m| m.protocols.iter().any(|(other, _)| other == name))
+            self.members
+                .values()
+                .all(|m| m.protocols.iter().any(|(other, _)| other == name))
         };
         let names = first.protocols.iter().map(|(name, _)| name.as_str());
         let candidates: Vec<&str> = names.filter(known_to_all).collect();
         let votes = |name: &str| {
-            self.members.values().filter(|member| member.vote(&candidates) == Some(name)).count()
+            self.members
+                .values()
+                .filter(|member| member.vote(&candidates) == Some(name))
+                .count()
         };
         // Of several with as many votes, the one that the first member likes best.
-        let best = candidates.iter().copied().rev().max_by_key(|name| votes(name));
+        let best = candidates
+            .iter()
+            .copied()
+            .rev()
+            .max_by_key(|name| votes(name));
         best.map(ToOwned::to_owned)
     }
 
@@ -355,7 +396,11 @@ impl Group {
         if !self.members.contains_key(id) {
             return Err(GroupError::UnknownMember);
         }
-        if generation == self.generation { Ok(()) } else { Err(GroupError::IllegalGeneration) }
+        if generation == self.generation {
+            Ok(())
+        } else {
+            Err(GroupError::IllegalGeneration)
+        }
     }
 
     pub(crate) fn sync(&mut self, sync: Sync, answer: SyncAnswer, now: Instant) -> SyncStep {
@@ -366,7 +411,9 @@ impl Group {
         let leads = self.leader.as_deref() == Some(sync.member_id.as_str());
         let (state, generation) = (self.state, self.generation);
         let synced = self.synced(&sync.member_id);
-        let Some(member) = self.members.get_mut(&sync.member_id) else { return SyncStep::Answered };
+        let Some(member) = self.members.get_mut(&sync.member_id) else {
+            return SyncStep::Answered;
+        };
         member.deadline = now + member.session_timeout;
         member.synced = true;
         match state {
@@ -396,9 +443,14 @@ impl Group {
     }
 
     fn may_sync(&self, sync: &Sync) -> Result<(), GroupError> {
-        self.check_member(&sync.member_id, sync.instance_id.as_deref(), sync.generation)?;
+        self.check_member(
+            &sync.member_id,
+            sync.instance_id.as_deref(),
+            sync.generation,
+        )?;
         let other = |said: &Option<String>, ours: &Option<String>| said.is_some() && said != ours;
-        if other(&sync.protocol_type, &self.protocol_type) || other(&sync.protocol, &self.protocol) {
+        if other(&sync.protocol_type, &self.protocol_type) || other(&sync.protocol, &self.protocol)
+        {
             return Err(GroupError::InconsistentProtocol);
         }
         Ok(())
@@ -408,7 +460,11 @@ impl Group {
         Synced {
             protocol_type: self.protocol_type.clone(),
             protocol: self.protocol.clone(),
-            assignment: self.members.get(id).map(|m| m.assignment.clone()).unwrap_or_default(),
+            assignment: self
+                .members
+                .get(id)
+                .map(|m| m.assignment.clone())
+                .unwrap_or_default(),
         }
     }
 
@@ -425,7 +481,9 @@ impl Group {
         let ids: Vec<String> = self.members.keys().cloned().collect();
         for id in ids {
             let synced = self.synced(&id);
-            let Some(member) = self.members.get_mut(&id) else { continue };
+            let Some(member) = self.members.get_mut(&id) else {
+                continue;
+            };
             if let Some(answer) = member.sync.take() {
                 member.deadline = now + member.session_timeout;
                 let _ = answer.send(outcome.clone().map(|()| synced));
@@ -450,7 +508,9 @@ impl Group {
         now: Instant,
     ) -> Result<(), GroupError> {
         self.check_member(id, instance, generation)?;
-        let Some(member) = self.members.get_mut(id) else { return Err(GroupError::UnknownMember) };
+        let Some(member) = self.members.get_mut(id) else {
+            return Err(GroupError::UnknownMember);
+        };
         member.deadline = now + member.session_timeout;
         match self.state {
             State::PreparingRebalance => Err(GroupError::RebalanceInProgress),
@@ -460,8 +520,10 @@ impl Group {
     }
 
     pub(crate) fn leave(&mut self, leaving: &Leaving, now: Instant) -> Result<Todo, GroupError> {
-        let known =
-            leaving.instance_id.as_ref().map(|instance| self.instances.get(instance).cloned());
+        let known = leaving
+            .instance_id
+            .as_ref()
+            .map(|instance| self.instances.get(instance).cloned());
         let id = match known {
             Some(None) => return Err(GroupError::UnknownMember),
             Some(Some(known)) if !leaving.member_id.is_empty() && known != leaving.member_id => {
@@ -481,7 +543,9 @@ impl Group {
 
     /// Takes a member out, with whatever it waits for.
     fn forget(&mut self, id: &str) {
-        let Some(member) = self.members.remove(id) else { return };
+        let Some(member) = self.members.remove(id) else {
+            return;
+        };
         if let Some(instance) = &member.instance_id {
             self.instances.remove(instance);
         }
@@ -515,8 +579,12 @@ impl Group {
         if pending != self.pending.len() {
             todo.save |= self.complete_if_all(now).save;
         }
-        let gone: Vec<String> =
-            self.members.values().filter(|m| m.is_gone(now)).map(|m| m.id.clone()).collect();
+        let gone: Vec<String> = self
+            .members
+            .values()
+            .filter(|m| m.is_gone(now))
+            .map(|m| m.id.clone())
+            .collect();
         for id in gone {
             todo.save |= self.remove(&id, now).save;
         }
@@ -560,10 +628,14 @@ impl Group {
 
     /// When [`Group::expire`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let members = self.members.values().filter(|member| {
-            (member.join.is_none() || member.is_new) && member.sync.is_none()
-        });
+        let members = self
+            .members
+            .values()
+            .filter(|member| (member.join.is_none() || member.is_new) && member.sync.is_none());
         let sessions = members.map(|member| member.deadline);
-        sessions.chain(self.pending.values().copied()).chain(self.round_ends).min()
+        sessions
+            .chain(self.pending.values().copied())
+            .chain(self.round_ends)
+            .min()
     }
 }

@@ -1,0 +1,122 @@
+//! Metadata: the broker, the topics, their partitions; and topics made because somebody asked.
+
+use std::sync::Arc;
+
+use base::TopicId;
+use broker::{NewTopic, Topic};
+use kafka_wire::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_wire::messages::{MetadataRequest, MetadataResponse};
+use kafka_wire::{ErrorCode, Str};
+
+use super::Context;
+use crate::{convert, error};
+
+pub(super) async fn metadata(context: &Context, request: MetadataRequest) -> MetadataResponse {
+    let shared = &context.shared;
+    let version = context.version();
+    let (host, port) = convert::address(shared, &context.connection);
+    let node_id = shared.config.node_id;
+    let mut topics = Vec::new();
+    // Up to version 0 no topics at all meant all of them.
+    let all = match &request.topics {
+        None => true,
+        Some(named) => version == 0 && named.is_empty(),
+    };
+    if all {
+        topics = shared
+            .broker
+            .topics()
+            .iter()
+            .map(|topic| describe(topic, node_id))
+            .collect();
+    } else {
+        for asked in request.topics.unwrap_or_default() {
+            let wanted = match asked.name {
+                Some(name) => by_name(context, &name, request.allow_auto_topic_creation).await,
+                None => by_id(context, asked.topic_id),
+            };
+            topics.push(wanted);
+        }
+    }
+    MetadataResponse {
+        brokers: vec![MetadataResponseBroker {
+            node_id,
+            host,
+            port,
+            rack: None,
+        }],
+        cluster_id: Some(shared.broker.meta().cluster_id().into()),
+        controller_id: node_id,
+        topics,
+        ..MetadataResponse::default()
+    }
+}
+
+async fn by_name(context: &Context, name: &Str, may_create: bool) -> MetadataResponseTopic {
+    let broker = &context.shared.broker;
+    let node_id = context.shared.config.node_id;
+    let failed = |code: ErrorCode| MetadataResponseTopic {
+        error_code: code.code(),
+        name: Some(name.clone()),
+        ..MetadataResponseTopic::default()
+    };
+    let found = match broker.topic(name) {
+        Ok(topic) => Ok(topic),
+        Err(_) if broker::meta::check_topic_name(name).is_err() => {
+            return failed(ErrorCode::InvalidTopicException);
+        }
+        // Before version 4 nobody could say no.
+        Err(_) if broker.config().auto_create && (may_create || context.version() < 4) => {
+            let new = NewTopic {
+                name: convert::owned(name),
+                ..NewTopic::default()
+            };
+            match broker.create_topic(new, false).await {
+                Err(broker::Error::TopicExists(_)) => broker.topic(name),
+                other => other,
+            }
+        }
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(topic) => describe(&topic, node_id),
+        Err(error) => failed(error::code(&error)),
+    }
+}
+
+fn by_id(context: &Context, id: uuid::Uuid) -> MetadataResponseTopic {
+    match context.shared.broker.topic_by_id(TopicId(id)) {
+        Ok(topic) => describe(&topic, context.shared.config.node_id),
+        Err(_) => MetadataResponseTopic {
+            error_code: ErrorCode::UnknownTopicId.code(),
+            name: None,
+            topic_id: id,
+            ..MetadataResponseTopic::default()
+        },
+    }
+}
+
+fn describe(topic: &Arc<Topic>, node_id: i32) -> MetadataResponseTopic {
+    let partitions = topic.partitions();
+    MetadataResponseTopic {
+        error_code: 0,
+        name: Some((&**topic.name()).into()),
+        topic_id: convert::id(topic),
+        is_internal: topic.is_internal(),
+        partitions: partitions
+            .iter()
+            .map(|partition| MetadataResponsePartition {
+                error_code: 0,
+                partition_index: partition.index(),
+                leader_id: node_id,
+                leader_epoch: partition.epoch(),
+                replica_nodes: vec![node_id],
+                isr_nodes: vec![node_id],
+                offline_replicas: Vec::new(),
+            })
+            .collect(),
+        topic_authorized_operations: convert::NOT_ASKED,
+    }
+}
