@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use base::{ByteSize, Millis};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use layers::{Layers, Loaded, Origin};
+pub(crate) use layers::{Layers, Loaded};
 
 /// What stands above the sections.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -81,11 +81,11 @@ impl Default for Memory {
 /// The smallest `memory.limit`: below it not even one large request and its answer fit.
 const MEMORY_MIN: ByteSize = ByteSize(16 << 20);
 
-/// A section that listens: what every listener has, and the head's own.
+/// Section `[kafka]`: what every listener has, and the head's own.
 #[derive(Clone, Debug)]
-pub(crate) struct Listening<H> {
+pub(crate) struct Kafka {
     pub(crate) listener: net::Config,
-    pub(crate) head: H,
+    pub(crate) head: head_kafka::Config,
 }
 
 /// Section `[http]`.
@@ -105,6 +105,7 @@ pub(crate) struct Config {
     pub(crate) store: store::Config,
     pub(crate) topics: broker::Config,
     pub(crate) groups: broker::group::Config,
+    pub(crate) kafka: Kafka,
     pub(crate) http: Http,
 }
 
@@ -122,6 +123,7 @@ impl Config {
                 self.memory.limit
             )));
         }
+        self.kafka.head.advertised_parts().map_err(ConfigError)?;
         if self.log.level.parse::<tracing_subscriber::filter::EnvFilter>().is_err() {
             return Err(ConfigError(format!(
                 "log.level = \"{}\" is not a level such as info, or info,store=debug",

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::nearest::nearest;
 use super::schema::{Key, Schema, join};
-use super::{Config, ConfigError, Http};
+use super::{Config, ConfigError, Http, Kafka};
 
 /// The file that is read when nobody names one.
 pub(crate) const DEFAULT_FILE: &str = "stentor.toml";
@@ -228,31 +228,20 @@ impl Merged<'_> {
                 path.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'))
             };
             let Some(inner) = inner else { continue };
-            let mut at = &mut section;
-            let mut rest = inner;
             // A map's keys hold dots of their own.
-            let map = self.schema.map_of(path).map(|(map, _)| map.len());
-            let tables_end = map.map_or(path.len(), |len| len + 1) - (path.len() - inner.len());
-            while let Some((table, next)) = rest.split_once('.') {
-                if inner.len() - rest.len() >= tables_end {
-                    break;
-                }
-                let made = at.entry(table).or_insert_with(|| Value::Table(Table::new()));
-                let Value::Table(inside) = made else { break };
-                at = inside;
-                rest = next;
-            }
-            at.insert(rest.to_owned(), entry.value.clone());
+            let map = self.schema.map_of(path).map(|(map, _)| map.len() + 1);
+            let tables_end = map.map(|end| end - (path.len() - inner.len()));
+            insert(&mut section, inner, tables_end.unwrap_or(inner.len()), &entry.value);
         }
         section
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str, table: Table) -> Result<T, ConfigError> {
-        T::deserialize(Value::Table(table.clone())).map_err(|error| self.explain(name, &table, &error))
+        T::deserialize(Value::Table(table)).map_err(|error| self.explain(name, &error))
     }
 
     /// What is wrong, and who set it.
-    fn explain(&self, section: &str, table: &Table, error: &toml::de::Error) -> ConfigError {
+    fn explain(&self, section: &str, error: &toml::de::Error) -> ConfigError {
         let message = error.message().to_owned();
         // The library names the key on a line of its own.
         let shown = error.to_string();
@@ -263,10 +252,7 @@ impl Merged<'_> {
             (Some(path), Some(entry)) => {
                 ConfigError(format!("{path} = {} ({}): {message}", entry.value, entry.origin))
             }
-            _ => {
-                let _ = table;
-                ConfigError(format!("section [{section}]: {message}"))
-            }
+            _ => ConfigError(format!("section [{section}]: {message}")),
         }
     }
 
@@ -274,6 +260,8 @@ impl Merged<'_> {
         let mut http = self.section("http");
         let listener = take(&mut http, &net::Config::KEYS);
         let own = take(&mut http, &HTTP_KEYS);
+        let mut kafka = self.section("kafka");
+        let kafka_listener = take(&mut kafka, &net::Config::KEYS);
         Ok(Config {
             general: self.read("", self.section(""))?,
             log: self.read("log", self.section("log"))?,
@@ -281,6 +269,10 @@ impl Merged<'_> {
             store: self.read("store", self.section("store"))?,
             topics: self.read("topics", self.section("topics"))?,
             groups: self.read("groups", self.section("groups"))?,
+            kafka: Kafka {
+                listener: self.read("kafka", kafka_listener)?,
+                head: self.read("kafka", kafka)?,
+            },
             http: Http {
                 listener: self.read("http", listener)?,
                 http: self.read("http", own)?,
@@ -296,6 +288,21 @@ pub(super) const HTTP_KEYS: [&str; 4] =
 
 fn take(from: &mut Table, keys: &[&str]) -> Table {
     keys.iter().filter_map(|key| from.remove_entry(*key)).collect()
+}
+
+/// Puts `value` at `path`, whose dots are tables as far as `tables_end`.
+fn insert(table: &mut Table, path: &str, tables_end: usize, value: &Value) {
+    match path.split_once('.').filter(|(name, _)| name.len() < tables_end) {
+        None => {
+            table.insert(path.to_owned(), value.clone());
+        }
+        Some((name, rest)) => {
+            let inner = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                insert(inner, rest, tables_end - name.len() - 1, value);
+            }
+        }
+    }
 }
 
 fn kind_words(kind: &str) -> &'static str {

@@ -18,6 +18,7 @@ const TOPICS: &str = include_str!("../../../crates/broker/src/config.rs");
 const GROUPS: &str = include_str!("../../../crates/broker/src/group/config.rs");
 const NET: &str = include_str!("../../../crates/net/src/config.rs");
 const HTTP: &str = include_str!("../../../crates/net/src/http.rs");
+const KAFKA: &str = include_str!("../../../heads/kafka/src/config.rs");
 const ADMIN: &str = include_str!("../../../heads/admin/src/config.rs");
 
 /// A section: its name, what it is about, and the structs that make it up.
@@ -29,6 +30,7 @@ pub(crate) struct Section {
 }
 
 /// Where heads listen when nobody says.
+pub(crate) const KAFKA_LISTEN: &str = "127.0.0.1:9092";
 pub(crate) const HTTP_LISTEN: &str = "127.0.0.1:8080";
 
 /// All sections, in the order of the example file.
@@ -63,6 +65,12 @@ pub(crate) const SECTIONS: &[Section] = &[
         about: "Consumer groups.",
         structs: &[(GROUPS, "Config")],
         default: table::<broker::group::Config>,
+    },
+    Section {
+        name: "kafka",
+        about: "Kafka's protocol, for its unchanged clients.",
+        structs: &[(NET, "Config"), (KAFKA, "Config")],
+        default: || listening(KAFKA_LISTEN, &[table::<head_kafka::Config>()]),
     },
     Section {
         name: "http",

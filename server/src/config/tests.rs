@@ -1,4 +1,4 @@
-use super::layers::HTTP_KEYS;
+use super::layers::{HTTP_KEYS, Origin};
 use super::schema::{SECTIONS, Schema};
 use super::*;
 

@@ -1,0 +1,41 @@
+//! The heads: one line per protocol. A new protocol is wired here and nowhere else.
+
+use broker::Broker;
+use net::{Listener, Net};
+
+use super::Ground;
+use crate::config::Config;
+use crate::config::layers::read_text;
+use crate::exit::{Exit, Failure};
+
+/// Opens every head's listener.
+pub(super) async fn listen(
+    config: &Config,
+    ground: &Ground,
+    broker: &Broker,
+    net: &Net,
+) -> Result<Vec<Listener>, Failure> {
+    let mut listeners = Vec::new();
+    let kafka = &config.kafka;
+    let head = head_kafka::Kafka::new(
+        kafka.head.clone(),
+        broker.clone(),
+        ground.rng.clone(),
+        &ground.metrics,
+    );
+    let head = head.map_err(|why| Failure::new(Exit::Config, why))?;
+    listeners.extend(net.listen(head, &kafka.listener).await?);
+    let http = &config.http;
+    let token = match &http.head.token_file {
+        Some(path) => Some(read_text(path)?.trim().to_owned()),
+        None => None,
+    };
+    let admin = head_admin::Admin::new(head_admin::Parts {
+        config: http.head.clone(),
+        token,
+        broker: broker.clone(),
+        metrics: ground.metrics.clone(),
+    });
+    listeners.extend(net.serve_http("http", admin.routes(), &http.listener, &http.http).await?);
+    Ok(listeners)
+}

@@ -1,0 +1,1 @@
+//! Left for the next step.
