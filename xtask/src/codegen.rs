@@ -20,7 +20,11 @@ pub(crate) fn run(check: bool) -> Result<()> {
     let root = crate::root();
     let generated = generate(&root.join("crates/kafka-wire/messages"))?;
     let into = root.join("crates/kafka-wire/src/messages");
-    if check { compare(&into, &generated) } else { write(&into, &generated) }
+    if check {
+        compare(&into, &generated)
+    } else {
+        write(&into, &generated)
+    }
 }
 
 fn generate(tables: &Path) -> Result<BTreeMap<String, String>> {
@@ -30,7 +34,10 @@ fn generate(tables: &Path) -> Result<BTreeMap<String, String>> {
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_>>()?;
     paths.sort();
-    for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == "kw")) {
+    for path in paths
+        .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "kw"))
+    {
         let text = std::fs::read_to_string(path)?;
         let parsed = table::parse(&text).with_context(|| path.display().to_string())?;
         messages.extend(parsed);
@@ -39,7 +46,10 @@ fn generate(tables: &Path) -> Result<BTreeMap<String, String>> {
     let errors = std::fs::read_to_string(tables.join("errors.txt"))?;
     let mut files = BTreeMap::new();
     for message in &messages {
-        files.insert(format!("{}.rs", emit::module(&message.name)), emit::message(message)?);
+        files.insert(
+            format!("{}.rs", emit::module(&message.name)),
+            emit::message(message)?,
+        );
     }
     files.insert("api_key.rs".to_owned(), emit::api_keys(&messages)?);
     files.insert("error_code.rs".to_owned(), emit::error_codes(&errors)?);
@@ -61,7 +71,10 @@ fn format_code(text: &str) -> Result<String> {
     stdin.write_all(text.as_bytes())?;
     drop(stdin);
     let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "rustfmt refused generated code:\n{text}");
+    ensure!(
+        output.status.success(),
+        "rustfmt refused generated code:\n{text}"
+    );
     Ok(String::from_utf8(output.stdout)?)
 }
 
@@ -92,5 +105,8 @@ fn compare(into: &Path, files: &BTreeMap<String, String>) -> Result<()> {
     if stale.is_empty() {
         return Ok(());
     }
-    bail!("out of date: {}; run `cargo xtask codegen`", stale.join(", "))
+    bail!(
+        "out of date: {}; run `cargo xtask codegen`",
+        stale.join(", ")
+    )
 }

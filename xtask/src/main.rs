@@ -1,9 +1,18 @@
 //! The project's own commands: `cargo xtask --help`.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
-#![allow(clippy::disallowed_methods, reason = "files and processes are this program's work")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "files and processes are this program's work"
+)]
 
+mod clients;
 mod codegen;
+mod test;
 
 use std::path::PathBuf;
 
@@ -18,6 +27,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Builds and runs every test, with the clients that people have.
+    Test(test::Arguments),
     /// Writes the Kafka messages from their table.
     Codegen {
         /// Only compare; fail when something is out of date.
@@ -34,6 +45,7 @@ fn root() -> PathBuf {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Test(arguments) => test::run(&arguments),
         Command::Codegen { check } => codegen::run(check),
     }
 }

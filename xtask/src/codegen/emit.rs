@@ -27,7 +27,9 @@ fn snake(name: &str) -> String {
 
 /// The file that lists the others.
 pub(super) fn index(messages: &[Message]) -> String {
-    let mut out = format!("//! The messages of the protocol, a module each.\n{NOTE}#![allow(unused_variables, reason = \"not every structure differs between versions\")]\n\n");
+    let mut out = format!(
+        "//! The messages of the protocol, a module each.\n{NOTE}#![allow(unused_variables, reason = \"not every structure differs between versions\")]\n\n"
+    );
     out.push_str("pub(crate) mod api_key;\npub(crate) mod error_code;\n");
     for message in messages {
         let _ = writeln!(out, "pub mod {};", module(&message.name));
@@ -69,8 +71,16 @@ fn kind(field: &Field) -> Result<String> {
         name if is_structure(field) => name,
         other => bail!("unknown type {other}"),
     };
-    let whole = if field.array { format!("Vec<{single}>") } else { single.to_owned() };
-    Ok(if field.null.is_empty() { whole } else { format!("Option<{whole}>") })
+    let whole = if field.array {
+        format!("Vec<{single}>")
+    } else {
+        single.to_owned()
+    };
+    Ok(if field.null.is_empty() {
+        whole
+    } else {
+        format!("Option<{whole}>")
+    })
 }
 
 fn default(field: &Field) -> Result<String> {
@@ -98,14 +108,25 @@ fn structure(
     message: &Message,
     top: bool,
 ) -> Result<()> {
-    let used: Vec<&Field> =
-        fields.iter().filter(|f| !f.versions.and(message.versions).is_empty()).collect();
-    let _ = writeln!(out, "#[allow(missing_docs, reason = \"the fields are the protocol's\")]");
-    let _ = writeln!(out, "/// `{name}`.\n#[derive(Clone, Debug, PartialEq)]\npub struct {name} {{");
+    let used: Vec<&Field> = fields
+        .iter()
+        .filter(|f| !f.versions.and(message.versions).is_empty())
+        .collect();
+    let _ = writeln!(
+        out,
+        "#[allow(missing_docs, reason = \"the fields are the protocol's\")]"
+    );
+    let _ = writeln!(
+        out,
+        "/// `{name}`.\n#[derive(Clone, Debug, PartialEq)]\npub struct {name} {{"
+    );
     for field in &used {
         let _ = writeln!(out, "pub {}: {},", field.name, kind(field)?);
     }
-    let _ = writeln!(out, "}}\n\nimpl Default for {name} {{ fn default() -> Self {{ Self {{");
+    let _ = writeln!(
+        out,
+        "}}\n\nimpl Default for {name} {{ fn default() -> Self {{ Self {{"
+    );
     for field in &used {
         let _ = writeln!(out, "{}: {},", field.name, default(field)?);
     }
@@ -127,7 +148,10 @@ fn structure(
 
 fn constants(out: &mut String, message: &Message) {
     let (min, max) = (message.versions.min, message.versions.max);
-    let _ = writeln!(out, "/// The versions that can be read and written.\npub const VERSIONS: std::ops::RangeInclusive<i16> = {min}..={max};\n");
+    let _ = writeln!(
+        out,
+        "/// The versions that can be read and written.\npub const VERSIONS: std::ops::RangeInclusive<i16> = {min}..={max};\n"
+    );
 }
 
 /// The condition under which the version is in `versions`; `None` when it always is.
@@ -177,7 +201,10 @@ fn read(field: &Field, message: &Message) -> Result<String> {
 
 fn decode(out: &mut String, fields: &[&Field], message: &Message, top: bool) -> Result<()> {
     let seen = if top { "pub" } else { "pub(crate)" };
-    let _ = writeln!(out, "/// Reads one.\n///\n/// # Errors\n/// [`DecodeError`] when the bytes are not one.\n{seen} fn decode(d: &mut Decoder, version: i16) -> Result<Self, DecodeError> {{");
+    let _ = writeln!(
+        out,
+        "/// Reads one.\n///\n/// # Errors\n/// [`DecodeError`] when the bytes are not one.\n{seen} fn decode(d: &mut Decoder, version: i16) -> Result<Self, DecodeError> {{"
+    );
     if top {
         out.push_str("if !Self::VERSIONS.contains(&version) { return Err(DecodeError::Version(version)); }\n");
     }
@@ -200,8 +227,14 @@ fn decode(out: &mut String, fields: &[&Field], message: &Message, top: bool) -> 
     out.push_str("if flexible { d.tags(|tag, d| { match tag {\n");
     for field in tagged {
         let (number, versions) = field.tag.context("filtered")?;
-        let guard = when(versions.and(field.versions), message).map_or(String::new(), |c| format!(" if {c}"));
-        writeln!(out, "{number}{guard} => it.{} = {},", field.name, read(field, message)?)?;
+        let guard = when(versions.and(field.versions), message)
+            .map_or(String::new(), |c| format!(" if {c}"));
+        writeln!(
+            out,
+            "{number}{guard} => it.{} = {},",
+            field.name,
+            read(field, message)?
+        )?;
     }
     out.push_str("_ => return Ok(false), }\nOk(true) })?; }\nOk(it)\n}\n\n");
     Ok(())
@@ -252,7 +285,10 @@ fn write_value(field: &Field, message: &Message) -> Result<String> {
 
 fn encode(out: &mut String, fields: &[&Field], message: &Message, top: bool) -> Result<()> {
     let seen = if top { "pub" } else { "pub(crate)" };
-    let _ = writeln!(out, "/// Writes it.\n///\n/// # Errors\n/// [`EncodeError`] when it does not fit the version.\n{seen} fn encode(&self, out: &mut BytesMut, version: i16) -> Result<(), EncodeError> {{");
+    let _ = writeln!(
+        out,
+        "/// Writes it.\n///\n/// # Errors\n/// [`EncodeError`] when it does not fit the version.\n{seen} fn encode(&self, out: &mut BytesMut, version: i16) -> Result<(), EncodeError> {{"
+    );
     if top {
         out.push_str("if !Self::VERSIONS.contains(&version) { return Err(EncodeError::Version(version)); }\n");
     }
@@ -282,7 +318,10 @@ fn encode(out: &mut String, fields: &[&Field], message: &Message, top: bool) -> 
     }
     out.push_str("put::uvarint(out, count);\n");
     for (number, test, line) in &tagged {
-        let _ = writeln!(out, "if {test} {{ put::tag(out, {number}, |out| {{ {line} Ok(()) }})?; }}");
+        let _ = writeln!(
+            out,
+            "if {test} {{ put::tag(out, {number}, |out| {{ {line} Ok(()) }})?; }}"
+        );
     }
     out.push_str("}\nOk(())\n}\n");
     Ok(())
@@ -290,7 +329,11 @@ fn encode(out: &mut String, fields: &[&Field], message: &Message, top: bool) -> 
 
 fn tag_default(field: &Field) -> Result<String> {
     let text = default(field)?;
-    Ok(if text == "Default::default()" { format!("{}::default()", turbofish(&kind(field)?)) } else { text })
+    Ok(if text == "Default::default()" {
+        format!("{}::default()", turbofish(&kind(field)?))
+    } else {
+        text
+    })
 }
 
 fn turbofish(kind: &str) -> String {
@@ -299,20 +342,32 @@ fn turbofish(kind: &str) -> String {
 
 /// `ApiKey`, from the requests.
 pub(super) fn api_keys(messages: &[Message]) -> Result<String> {
-    let mut requests: Vec<_> = messages.iter().filter(|m| m.role == Role::Request).collect();
+    let mut requests: Vec<_> = messages
+        .iter()
+        .filter(|m| m.role == Role::Request)
+        .collect();
     requests.sort_by_key(|m| m.key);
-    let mut out = format!("//! The requests' numbers.\n{NOTE}/// What a request asks for.\n#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]\npub enum ApiKey {{\n");
+    let mut out = format!(
+        "//! The requests' numbers.\n{NOTE}/// What a request asks for.\n#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]\npub enum ApiKey {{\n"
+    );
     let (mut names, mut numbers, mut flexible, mut all) =
         (String::new(), String::new(), String::new(), String::new());
     for request in requests {
-        let name = request.name.strip_suffix("Request").context("a request's name")?;
+        let name = request
+            .name
+            .strip_suffix("Request")
+            .context("a request's name")?;
         let key = request.key.context("a request's key")?;
         ensure!(key >= 0, "a negative key");
         writeln!(out, "/// `{name}`.\n{name} = {key},")?;
         writeln!(names, "Self::{name} => \"{name}\",")?;
         writeln!(numbers, "{key} => Self::{name},")?;
         writeln!(all, "Self::{name},")?;
-        let first = if request.flexible.is_empty() { "i16::MAX".to_owned() } else { request.flexible.min.to_string() };
+        let first = if request.flexible.is_empty() {
+            "i16::MAX".to_owned()
+        } else {
+            request.flexible.min.to_string()
+        };
         writeln!(flexible, "Self::{name} => {first},")?;
     }
     write!(
@@ -328,9 +383,14 @@ pub(super) fn api_keys(messages: &[Message]) -> Result<String> {
 
 /// `ErrorCode`, from its own table.
 pub(super) fn error_codes(text: &str) -> Result<String> {
-    let mut out = format!("//! The protocol's error codes.\n{NOTE}/// An error code.\n#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]\n#[repr(i16)]\npub enum ErrorCode {{\n");
+    let mut out = format!(
+        "//! The protocol's error codes.\n{NOTE}/// An error code.\n#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]\n#[repr(i16)]\npub enum ErrorCode {{\n"
+    );
     let (mut names, mut numbers) = (String::new(), String::new());
-    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+    for line in text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+    {
         let mut words = line.split_whitespace();
         let code: i16 = words.next().context("a code")?.parse()?;
         let name = words.next().context("a name")?;
@@ -351,5 +411,8 @@ pub(super) fn error_codes(text: &str) -> Result<String> {
 fn capital(word: &str) -> String {
     let mut letters = word.chars();
     let first = letters.next().map(|c| c.to_ascii_uppercase());
-    first.into_iter().chain(letters.map(|c| c.to_ascii_lowercase())).collect()
+    first
+        .into_iter()
+        .chain(letters.map(|c| c.to_ascii_lowercase()))
+        .collect()
 }

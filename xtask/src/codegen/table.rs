@@ -10,21 +10,33 @@ pub(super) struct Versions {
 }
 
 impl Versions {
-    const NONE: Self = Self { min: i16::MAX, max: i16::MIN };
+    const NONE: Self = Self {
+        min: i16::MAX,
+        max: i16::MIN,
+    };
 
     fn parse(text: &str) -> Result<Self> {
         if text == "none" {
             return Ok(Self::NONE);
         }
         if let Some(min) = text.strip_suffix('+') {
-            return Ok(Self { min: min.parse()?, max: i16::MAX });
+            return Ok(Self {
+                min: min.parse()?,
+                max: i16::MAX,
+            });
         }
         let (min, max) = text.split_once('-').unwrap_or((text, text));
-        Ok(Self { min: min.parse()?, max: max.parse()? })
+        Ok(Self {
+            min: min.parse()?,
+            max: max.parse()?,
+        })
     }
 
     pub(super) fn and(self, other: Self) -> Self {
-        Self { min: self.min.max(other.min), max: self.max.min(other.max) }
+        Self {
+            min: self.min.max(other.min),
+            max: self.max.min(other.max),
+        }
     }
 
     pub(super) fn is_empty(self) -> bool {
@@ -109,7 +121,14 @@ fn message(line: &str) -> Result<Message> {
         }
     }
     ensure!(!versions.is_empty(), "no versions");
-    Ok(Message { role, name, key, versions, flexible, fields: Vec::new() })
+    Ok(Message {
+        role,
+        name,
+        key,
+        versions,
+        flexible,
+        fields: Vec::new(),
+    })
 }
 
 fn field(line: &str) -> Result<Field> {
@@ -129,9 +148,20 @@ fn field(line: &str) -> Result<Field> {
             (other, _) => bail!("unknown word {other}"),
         }
     }
-    let (kind, array) = kind.strip_prefix("[]").map_or((kind, false), |kind| (kind, true));
+    let (kind, array) = kind
+        .strip_prefix("[]")
+        .map_or((kind, false), |kind| (kind, true));
     let kind = kind.to_owned();
-    Ok(Field { name, kind, array, versions, null, tag, default, fields: Vec::new() })
+    Ok(Field {
+        name,
+        kind,
+        array,
+        versions,
+        null,
+        tag,
+        default,
+        fields: Vec::new(),
+    })
 }
 
 #[cfg(test)]
@@ -142,8 +172,13 @@ mod tests {
     fn a_table_is_parsed_by_indentation() {
         let text = "request ARequest key=3 versions=0-13 flexible=9+\n  b []B 1+ null=2+\n    c int32 0-4 default=-1\n  d string 9+ tag=0:9+\n";
         let messages = parse(text).unwrap();
-        let [message] = messages.as_slice() else { panic!("{messages:?}") };
-        assert_eq!((message.key, message.versions.max, message.flexible.min), (Some(3), 13, 9));
+        let [message] = messages.as_slice() else {
+            panic!("{messages:?}")
+        };
+        assert_eq!(
+            (message.key, message.versions.max, message.flexible.min),
+            (Some(3), 13, 9)
+        );
         assert_eq!(message.fields.len(), 2);
         assert_eq!(message.fields[0].fields[0].default.as_deref(), Some("-1"));
         assert_eq!(message.fields[1].tag.unwrap().0, 0);

@@ -1,0 +1,17 @@
+//! The server as a process, with the clients that people have.
+//!
+//! `cargo xtask test` builds the server, installs the clients, says where both are
+//! (`STENTOR_BIN`, `STENTOR_CLIENTS`, `STENTOR_JARS`), and runs this one binary. Without them every
+//! test here fails: nothing is skipped in silence.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start processes and wait for real time"
+)]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod client;
+mod hostile;
+mod real_data;
+mod scenario;
+mod server;

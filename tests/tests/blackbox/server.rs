@@ -1,0 +1,136 @@
+//! A server process over a folder of its own.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long a server may take to answer.
+const READY: Duration = Duration::from_secs(30);
+
+/// A running server; killed when it is dropped.
+pub(crate) struct Server {
+    folder: TempDir,
+    pub(crate) kafka: SocketAddr,
+    pub(crate) http: SocketAddr,
+    child: Child,
+}
+
+fn required(name: &str) -> PathBuf {
+    PathBuf::from(
+        std::env::var_os(name)
+            .unwrap_or_else(|| panic!("{name} is not set: run these tests by `cargo xtask test`")),
+    )
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (kafka, http) = (free_address(), free_address());
+        let child = spawn(&folder, kafka, http);
+        let server = Self {
+            folder,
+            kafka,
+            http,
+            child,
+        };
+        server.wait_ready();
+        server
+    }
+
+    /// `kill -9`, and a new process over the same folder.
+    pub(crate) fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(&self.folder, self.kafka, self.http);
+        self.wait_ready();
+    }
+
+    fn wait_ready(&self) {
+        let deadline = Instant::now() + READY;
+        loop {
+            if self
+                .request("GET", "/readyz", "")
+                .is_some_and(|(status, _)| status == 200)
+            {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the server is not ready after {READY:?}"
+            );
+            std::thread::yield_now();
+        }
+    }
+
+    /// One HTTP request: status and body.
+    pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+        let mut socket = TcpStream::connect(self.http).ok()?;
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: stentor\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        socket.write_all(head.as_bytes()).ok()?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).ok()?;
+        let status = answer.split_whitespace().nth(1)?.parse().ok()?;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        Some((status, body.to_owned()))
+    }
+
+    pub(crate) fn create_topic(&self, name: &str, partitions: u32) {
+        let body = format!("{{\"name\":\"{name}\",\"partitions\":{partitions}}}");
+        let (status, body) = self.request("POST", "/v1/topics", &body).unwrap();
+        assert!(status == 200 || status == 201, "{status}: {body}");
+    }
+
+    /// Resident memory of the process, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
+    }
+}
+
+fn spawn(folder: &TempDir, kafka: SocketAddr, http: SocketAddr) -> Child {
+    Command::new(required("STENTOR_BIN"))
+        .arg("serve")
+        .env("STENTOR__DATA_DIR", folder.path().join("data"))
+        .env("STENTOR__KAFKA__LISTEN", kafka.to_string())
+        .env("STENTOR__HTTP__LISTEN", http.to_string())
+        .env("STENTOR__GROUPS__INITIAL_REBALANCE_DELAY", "500ms")
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
+        .spawn()
+        .unwrap()
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            eprintln!("the server said:\n{log}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The clients that the black-box tests use: installed under `target/clients`, once.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// The versions of the Python clients.
+const PYTHON: &[&str] = &[
+    "confluent-kafka==2.12.1",
+    "kafka-python==3.0.12",
+    "aiokafka==0.14.0",
+    "lz4",
+    "python-snappy",
+    "zstandard",
+];
+/// The version of the Java client.
+const KAFKA: &str = "4.3.0";
+
+/// A client that could not be installed, and why.
+pub(crate) type Missing = (&'static str, String);
+
+/// Installs what is missing; says what could not be had.
+pub(crate) fn install(sources: &Path, into: &Path) -> Vec<Missing> {
+    let steps: [(&str, fn(&Path, &Path) -> Result<()>); 5] = [
+        ("kcat", kcat),
+        ("python", python),
+        ("kafkajs", kafkajs),
+        ("java", java),
+        ("go", go),
+    ];
+    let mut missing = Vec::new();
+    for (name, step) in steps {
+        println!("clients: {name}");
+        if let Err(error) = step(sources, into) {
+            missing.push((name, format!("{error:#}")));
+        }
+    }
+    missing
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let shown = format!("{command:?}");
+    let output = command.output().with_context(|| shown.clone())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    bail!(
+        "{shown}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+fn there(program: &str) -> bool {
+    Command::new(program).arg("-V").output().is_ok()
+}
+
+fn kcat(_: &Path, _: &Path) -> Result<()> {
+    if there("kcat") {
+        return Ok(());
+    }
+    run(Command::new("apt-get").args(["-q", "update"]))?;
+    run(Command::new("apt-get").args(["-q", "-y", "install", "--no-install-recommends", "kcat"]))
+}
+
+fn python(_: &Path, into: &Path) -> Result<()> {
+    let folder = into.join("python");
+    let done = folder.join("installed");
+    let wanted = PYTHON.join("\n");
+    if std::fs::read_to_string(&done).is_ok_and(|have| have == wanted) {
+        return Ok(());
+    }
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    run(Command::new(folder.join("bin/pip"))
+        .args(["install", "-q"])
+        .args(PYTHON))?;
+    Ok(std::fs::write(done, wanted)?)
+}
+
+fn kafkajs(sources: &Path, into: &Path) -> Result<()> {
+    let folder = into.join("kafkajs");
+    std::fs::create_dir_all(&folder)?;
+    let manifest = std::fs::read(sources.join("kafkajs/package.json"))?;
+    let have = std::fs::read(folder.join("package.json")).unwrap_or_default();
+    if have == manifest && folder.join("node_modules/kafkajs").exists() {
+        return Ok(());
+    }
+    std::fs::write(folder.join("package.json"), manifest)?;
+    run(Command::new("npm")
+        .args(["install", "--no-audit", "--no-fund"])
+        .current_dir(&folder))
+}
+
+fn java(sources: &Path, into: &Path) -> Result<()> {
+    let folder = into.join("java");
+    let jars = folder.join("lib");
+    std::fs::create_dir_all(&jars)?;
+    if !jars.join(format!("kafka-clients-{KAFKA}.jar")).exists() {
+        let dependency = |artifact: &str, version: &str, group: &str| {
+            format!(
+                "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version></dependency>"
+            )
+        };
+        let pom = format!(
+            "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
+             <groupId>stentor</groupId><artifactId>clients</artifactId><version>1</version>\
+             <packaging>pom</packaging><dependencies>{}{}{}</dependencies></project>",
+            dependency("kafka-clients", KAFKA, "org.apache.kafka"),
+            dependency("kafka-tools", KAFKA, "org.apache.kafka"),
+            dependency("slf4j-nop", "1.7.36", "org.slf4j"),
+        );
+        std::fs::write(folder.join("pom.xml"), pom)?;
+        let copy = format!("-DoutputDirectory={}", jars.display());
+        run(Command::new("mvn")
+            .args(["-q", "-B", "dependency:copy-dependencies", &copy])
+            .current_dir(&folder))?;
+    }
+    let path = format!("{}/*", jars.display());
+    run(Command::new("javac")
+        .args(["-cp", &path, "-d"])
+        .arg(&folder)
+        .arg(sources.join("java/Client.java"))
+        .arg(sources.join("java/ClientAdmin.java")))
+}
+
+fn go(sources: &Path, into: &Path) -> Result<()> {
+    let folder = into.join("go");
+    std::fs::create_dir_all(&folder)?;
+    for program in ["franz", "sarama"] {
+        run(Command::new("go")
+            .args(["build", "-o"])
+            .arg(folder.join(program))
+            .arg(format!("./{program}"))
+            .current_dir(sources.join("go")))?;
+    }
+    Ok(())
+}
