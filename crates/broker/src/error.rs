@@ -102,14 +102,9 @@ pub enum BatchProblem {
     /// Well-formed, but not what a producer may send.
     #[error("invalid: {0}")]
     Invalid(String),
-    /// One of its records is not allowed.
-    #[error("record {index}: {why}")]
-    Record {
-        /// The record's place in the batch, from 0.
-        index: u32,
-        /// What is wrong with it.
-        why: String,
-    },
+    /// Some of its records are not allowed: which, and why.
+    #[error("{} of its records are not allowed, the first: {}", .0.len(), .0.first().map_or("", |(_, why)| why))]
+    Records(Vec<(u32, String)>),
     /// A timestamp outside the topic's bounds.
     #[error("timestamp {timestamp} is outside the topic's bounds")]
     Timestamp {

@@ -170,24 +170,23 @@ fn each_record(
     now_ms: i64,
 ) -> Result<(), BatchProblem> {
     let mut seen = 0_u32;
+    // All that are to blame are named, so that a producer can leave them out.
+    let mut blamed = Vec::new();
     for record in batch::records(records) {
         let record = record.map_err(|e| BatchProblem::Invalid(e.to_string()))?;
         let index = seen;
-        let refuse = |why: &str| {
-            Err(BatchProblem::Record {
-                index,
-                why: why.to_owned(),
-            })
-        };
         if topic.is_compacted() && record.key.is_none() {
-            return refuse("a compacted topic needs a key");
+            blamed.push((index, "a compacted topic needs a key".to_owned()));
         }
         if i64::from(record.offset_delta) != i64::from(index) {
-            return refuse("its offset does not follow the one before");
+            blamed.push((index, "its offset does not follow the one before".to_owned()));
         }
         let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
         timestamp_in_bounds(Some(index), timestamp, topic, now_ms)?;
         seen += 1;
+    }
+    if !blamed.is_empty() {
+        return Err(BatchProblem::Records(blamed));
     }
     if i64::from(seen) != i64::from(header.count) {
         return Err(BatchProblem::Invalid(format!(

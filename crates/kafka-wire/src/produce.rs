@@ -109,8 +109,8 @@ pub struct Outcome {
     pub log_append_time_ms: i64,
     /// The first offset kept; -1 when it was refused.
     pub log_start_offset: i64,
-    /// Which record is to blame, and for what.
-    pub record_error: Option<(i32, Str)>,
+    /// Which records are to blame, and for what.
+    pub record_errors: Vec<(i32, Str)>,
     /// Why it was refused, in words.
     pub error_message: Option<Str>,
 }
@@ -162,8 +162,8 @@ fn put_outcome(out: &mut BytesMut, version: i16, outcome: &Outcome) -> Result<()
         out.put_i64(outcome.log_start_offset);
     }
     if version >= 8 {
-        put::length(out, flexible, usize::from(outcome.record_error.is_some()))?;
-        if let Some((index, message)) = &outcome.record_error {
+        put::length(out, flexible, outcome.record_errors.len())?;
+        for (index, message) in &outcome.record_errors {
             out.put_i32(*index);
             put::nullable_string(out, flexible, true, Some(message))?;
             if flexible {
@@ -241,7 +241,7 @@ mod tests {
             base_offset: 5,
             log_append_time_ms: -1,
             log_start_offset: 2,
-            record_error: (error_code != 0).then(|| (4, "bad".into())),
+            record_errors: (error_code != 0).then(|| (4, "bad".into())).into_iter().collect(),
             error_message: (error_code != 0).then(|| "worse".into()),
         };
         let response = |outcome: &Outcome| PartitionProduceResponse {
@@ -250,9 +250,7 @@ mod tests {
             base_offset: 5,
             log_append_time_ms: -1,
             log_start_offset: 2,
-            record_errors: outcome
-                .record_error
-                .iter()
+            record_errors: outcome.record_errors.iter()
                 .map(|(index, message)| BatchIndexAndErrorMessage {
                     batch_index: *index,
                     batch_index_error_message: Some(message.clone()),

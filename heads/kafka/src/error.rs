@@ -33,7 +33,7 @@ pub(crate) fn code(error: &Error) -> ErrorCode {
 fn batch(problem: &BatchProblem) -> ErrorCode {
     match problem {
         BatchProblem::Corrupt(_) => ErrorCode::CorruptMessage,
-        BatchProblem::Invalid(_) | BatchProblem::Record { .. } => ErrorCode::InvalidRecord,
+        BatchProblem::Invalid(_) | BatchProblem::Records(_) => ErrorCode::InvalidRecord,
         BatchProblem::Timestamp { .. } => ErrorCode::InvalidTimestamp,
         BatchProblem::TooLarge { .. } => ErrorCode::MessageTooLarge,
         BatchProblem::Compression(_) => ErrorCode::UnsupportedCompressionType,

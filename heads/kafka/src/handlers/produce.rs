@@ -222,30 +222,27 @@ async fn outcome(index: i32, step: Step, ack: Ack) -> Outcome {
         base_offset: convert::offset(appended.first),
         log_append_time_ms: appended.append_time.unwrap_or(-1),
         log_start_offset: convert::offset(partition.start()),
-        record_error: None,
+        record_errors: Vec::new(),
         error_message: None,
     }
 }
 
 fn refused(index: i32, code: ErrorCode, error: Option<&Error>) -> Outcome {
     let blamed = match error {
-        Some(Error::Batch(BatchProblem::Record { index, why })) => Some((*index, why.clone())),
-        Some(Error::Batch(BatchProblem::Timestamp {
-            index: Some(index),
-            timestamp,
-        })) => Some((
-            *index,
-            format!("timestamp {timestamp} is outside the topic's bounds"),
-        )),
-        _ => None,
+        Some(Error::Batch(BatchProblem::Records(blamed))) => blamed.clone(),
+        Some(Error::Batch(BatchProblem::Timestamp { index: Some(index), timestamp })) => {
+            vec![(*index, format!("timestamp {timestamp} is outside the topic's bounds"))]
+        }
+        _ => Vec::new(),
     };
+    let record_errors = blamed.into_iter().map(|(at, why)| (i32::try_from(at).unwrap_or(-1), why.into()));
     Outcome {
         index,
         error_code: code.code(),
         base_offset: -1,
         log_append_time_ms: -1,
         log_start_offset: -1,
-        record_error: blamed.map(|(at, why)| (i32::try_from(at).unwrap_or(-1), Str::from(why))),
+        record_errors: record_errors.collect(),
         error_message: error.map(|error| Str::from(error.to_string())),
     }
 }
