@@ -6,6 +6,7 @@
 //! they mean, is read from the structs' own source ([`schema`]), so that the list of keys, the
 //! example file and the messages cannot drift from the code.
 
+pub(crate) mod example;
 pub(crate) mod layers;
 pub(crate) mod nearest;
 pub(crate) mod schema;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 use base::{ByteSize, Millis};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use layers::{Layers, Loaded};
+pub(crate) use layers::Layers;
 
 /// What stands above the sections.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -32,7 +33,10 @@ pub(crate) struct General {
 
 impl Default for General {
     fn default() -> Self {
-        Self { data_dir: PathBuf::from("./stentor-data"), shutdown_max: Millis(30_000) }
+        Self {
+            data_dir: PathBuf::from("./stentor-data"),
+            shutdown_max: Millis(30_000),
+        }
     }
 }
 
@@ -59,7 +63,10 @@ pub(crate) enum Format {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: Format::Text }
+        Self {
+            level: "info".to_owned(),
+            format: Format::Text,
+        }
     }
 }
 
@@ -74,7 +81,9 @@ pub(crate) struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { limit: ByteSize(512 << 20) }
+        Self {
+            limit: ByteSize(512 << 20),
+        }
     }
 }
 
@@ -124,7 +133,12 @@ impl Config {
             )));
         }
         self.kafka.head.advertised_parts().map_err(ConfigError)?;
-        if self.log.level.parse::<tracing_subscriber::filter::EnvFilter>().is_err() {
+        if self
+            .log
+            .level
+            .parse::<tracing_subscriber::filter::EnvFilter>()
+            .is_err()
+        {
             return Err(ConfigError(format!(
                 "log.level = \"{}\" is not a level such as info, or info,store=debug",
                 self.log.level

@@ -40,25 +40,56 @@ pub(crate) enum Exit {
 /// Every code: name, number, meaning.
 pub(crate) const TABLE: &[(Exit, u8, &str)] = &[
     (Exit::Ok, 0, "done"),
-    (Exit::Failure, 1, "something else went wrong; standard error says what"),
+    (
+        Exit::Failure,
+        1,
+        "something else went wrong; standard error says what",
+    ),
     (Exit::Usage, 2, "the command line is wrong"),
     (Exit::Config, 3, "the configuration is wrong"),
-    (Exit::InUse, 4, "another process has the data directory open"),
+    (
+        Exit::InUse,
+        4,
+        "another process has the data directory open",
+    ),
     (Exit::TooNew, 5, "a newer version wrote the data directory"),
     (Exit::ReadOnly, 6, "the data directory cannot be written"),
     (Exit::DiskFull, 7, "no room is left on the disk"),
-    (Exit::Address, 8, "an address cannot be listened at, for example because it is in use"),
+    (
+        Exit::Address,
+        8,
+        "an address cannot be listened at, for example because it is in use",
+    ),
     (Exit::Damaged, 9, "the log or the control state is damaged"),
     (Exit::Tls, 10, "a certificate or key file cannot be used"),
-    (Exit::Unreachable, 20, "a client command cannot reach the server"),
-    (Exit::NotFound, 21, "what a client command names does not exist"),
-    (Exit::Refused, 22, "the server refused a client command's request"),
-    (Exit::Unavailable, 23, "the server could not do it now; trying again may help"),
+    (
+        Exit::Unreachable,
+        20,
+        "a client command cannot reach the server",
+    ),
+    (
+        Exit::NotFound,
+        21,
+        "what a client command names does not exist",
+    ),
+    (
+        Exit::Refused,
+        22,
+        "the server refused a client command's request",
+    ),
+    (
+        Exit::Unavailable,
+        23,
+        "the server could not do it now; trying again may help",
+    ),
 ];
 
 impl Exit {
     pub(crate) fn number(self) -> u8 {
-        TABLE.iter().find(|(exit, ..)| *exit == self).map_or(1, |(_, number, _)| *number)
+        TABLE
+            .iter()
+            .find(|(exit, ..)| *exit == self)
+            .map_or(1, |(_, number, _)| *number)
     }
 }
 
@@ -78,7 +109,10 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self {
+            exit,
+            message: message.into(),
+        }
     }
 }
 
@@ -130,7 +164,10 @@ impl From<broker::Error> for Failure {
             error @ broker::Error::InvalidConfig { .. } => {
                 Self::new(Exit::Config, format!("[topics.defaults]: {error}"))
             }
-            #[expect(clippy::wildcard_enum_match_arm, reason = "opening gives none of the others")]
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "opening gives none of the others"
+            )]
             other => Self::new(Exit::Failure, other.to_string()),
         }
     }
@@ -186,6 +223,9 @@ mod tests {
         };
         let failure = Failure::from(bind);
         assert_eq!(failure.exit, Exit::Address);
-        assert!(failure.message.contains("docs/errors/address-in-use.md"), "{failure}");
+        assert!(
+            failure.message.contains("docs/errors/address-in-use.md"),
+            "{failure}"
+        );
     }
 }

@@ -28,6 +28,13 @@ pub(crate) fn error(text: fmt::Arguments<'_>) {
     let _ = err.write_fmt(text).and_then(|()| err.write_all(b"\n"));
 }
 
+/// Text on standard error, at once and without a line end.
+pub(crate) fn prompt(text: fmt::Arguments<'_>) {
+    let mut err = io::stderr().lock();
+    // Nobody is left to be told when this fails.
+    let _ = err.write_fmt(text).and_then(|()| err.flush());
+}
+
 /// A value as one JSON line.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -59,7 +66,10 @@ fn layout<'a, const N: usize>(
     }
     let mut text = String::new();
     for row in std::iter::once(heading).chain(&rows) {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
@@ -73,6 +83,9 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [["a", "long cell"], ["bbb", ""]];
-        assert_eq!(layout(&["X", "Y"], rows.into_iter()), "X    Y\na    long cell\nbbb\n");
+        assert_eq!(
+            layout(&["X", "Y"], rows.into_iter()),
+            "X    Y\na    long cell\nbbb\n"
+        );
     }
 }

@@ -97,7 +97,10 @@ impl Server {
         memory::register(&ground.metrics, &ground.ledger);
         let opening = {
             let (ground, config) = (ground.clone(), config.clone());
-            ground.tasks.clone().spawn_blocking("server.open", move || open(&ground, &config))
+            ground
+                .tasks
+                .clone()
+                .spawn_blocking("server.open", move || open(&ground, &config))
         };
         let opened = opening.await;
         let broker = opened.map_err(|e| Failure::new(Exit::Failure, e.to_string()))??;
@@ -108,7 +111,12 @@ impl Server {
             metrics: net::Metrics::new(&ground.metrics),
         });
         match heads::listen(&config, &ground, &broker, &net).await {
-            Ok(listeners) => Ok(Self { ground, broker, net, listeners }),
+            Ok(listeners) => Ok(Self {
+                ground,
+                broker,
+                net,
+                listeners,
+            }),
             Err(failure) => {
                 // The directory is left in order: nothing is wrong with it.
                 if let Err(error) = broker.close().await {
@@ -135,7 +143,12 @@ impl Server {
 
     /// Stops: see the module.
     pub(crate) async fn stop(self, limit: Duration) -> Result<(), Failure> {
-        let Self { ground, broker, net, listeners } = self;
+        let Self {
+            ground,
+            broker,
+            net,
+            listeners,
+        } = self;
         let end = ground.clock.now() + limit;
         let left = |clock: &Clock| end.saturating_duration_since(clock.now());
         let open = net.drain(left(&ground.clock)).await;
@@ -192,17 +205,24 @@ fn open(ground: &Ground, config: &Config) -> Result<Broker, Failure> {
 fn data_dir_failure(path: &Path, error: &std::io::Error) -> Failure {
     use std::io::ErrorKind as E;
     let shown = path.display();
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the standard library adds kinds")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the standard library adds kinds"
+    )]
     let (exit, way_out) = match error.kind() {
         E::PermissionDenied | E::ReadOnlyFilesystem => (
             Exit::ReadOnly,
             "Give this user write access to it, or set data_dir to another one \
              (docs/errors/data-directory-not-writable.md)",
         ),
-        E::StorageFull | E::QuotaExceeded => {
-            (Exit::DiskFull, "Free space on this file system (docs/errors/disk-full.md)")
-        }
+        E::StorageFull | E::QuotaExceeded => (
+            Exit::DiskFull,
+            "Free space on this file system (docs/errors/disk-full.md)",
+        ),
         _ => (Exit::Failure, "Set data_dir to a directory"),
     };
-    Failure::new(exit, format!("{shown}: cannot make the data directory: {error}. {way_out}"))
+    Failure::new(
+        exit,
+        format!("{shown}: cannot make the data directory: {error}. {way_out}"),
+    )
 }

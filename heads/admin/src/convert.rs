@@ -28,7 +28,9 @@ impl Encoding {
         match text {
             None | Some("text") => Ok(Self::Text),
             Some("base64") => Ok(Self::Base64),
-            Some(other) => Err(Problem::invalid(format!("encoding `{other}` is not text or base64"))),
+            Some(other) => Err(Problem::invalid(format!(
+                "encoding `{other}` is not text or base64"
+            ))),
         }
     }
 }
@@ -71,7 +73,12 @@ impl RecordIn {
         let headers: Result<Vec<RecordHeader>, Problem> = self
             .headers
             .into_iter()
-            .map(|h| Ok((Bytes::from(h.name), bytes("value", h.value, h.value_base64)?)))
+            .map(|h| {
+                Ok((
+                    Bytes::from(h.name),
+                    bytes("value", h.value, h.value_base64)?,
+                ))
+            })
             .collect();
         Ok(NewRecord {
             partition: self.partition,
@@ -89,9 +96,9 @@ fn bytes(
     base64: Option<String>,
 ) -> Result<Option<Bytes>, Problem> {
     match (text, base64) {
-        (Some(_), Some(_)) => {
-            Err(Problem::invalid(format!("give `{name}` or `{name}_base64`, not both")))
-        }
+        (Some(_), Some(_)) => Err(Problem::invalid(format!(
+            "give `{name}` or `{name}_base64`, not both"
+        ))),
         (Some(text), None) => Ok(Some(Bytes::from(text))),
         (None, None) => Ok(None),
         (None, Some(base64)) => BASE64
@@ -156,8 +163,10 @@ fn value(bytes: Option<&Bytes>, encoding: Encoding) -> ValueOut {
 
 impl RecordOut {
     pub(crate) fn new(partition: i32, record: &Record, encoding: Encoding) -> Self {
-        let (key, key_base64) =
-            record.key.as_ref().map_or((None, None), |key| split(key, encoding));
+        let (key, key_base64) = record
+            .key
+            .as_ref()
+            .map_or((None, None), |key| split(key, encoding));
         let headers = record.headers.iter().map(|(name, bytes)| HeaderOut {
             name: String::from_utf8_lossy(name).into_owned(),
             value: value(bytes.as_ref(), encoding),

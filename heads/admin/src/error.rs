@@ -28,7 +28,12 @@ struct Body<'a> {
 
 impl Problem {
     fn new(kind: Kind, retry: Retry, detail: String) -> Self {
-        Self { status: status(kind), kind, retry, detail }
+        Self {
+            status: status(kind),
+            kind,
+            retry,
+            detail,
+        }
     }
 
     /// The request itself is wrong.
@@ -39,14 +44,20 @@ impl Problem {
     /// The token is missing or wrong.
     pub(crate) fn unauthorized() -> Self {
         let detail = "this server wants a token: authorization: Bearer TOKEN".to_owned();
-        Self { status: StatusCode::UNAUTHORIZED, ..Self::new(Kind::Denied, Retry::Never, detail) }
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            ..Self::new(Kind::Denied, Retry::Never, detail)
+        }
     }
 
     /// A body of the wrong type.
     pub(crate) fn media_type() -> Self {
         let detail = "send the body with content-type: application/json".to_owned();
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        Self { status, ..Self::new(Kind::Invalid, Retry::Never, detail) }
+        Self {
+            status,
+            ..Self::new(Kind::Invalid, Retry::Never, detail)
+        }
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
@@ -70,7 +81,9 @@ impl Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         match self.retry {
-            Retry::After => response.with_header(header::RETRY_AFTER, HeaderValue::from_static("1")),
+            Retry::After => {
+                response.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+            }
             Retry::Never | Retry::Now => response,
         }
     }
@@ -104,7 +117,9 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status_now = match &error {
             // RFC 9110 15.5.14, 15.5.17: these two have statuses of their own.
-            Error::Batch(broker::BatchProblem::TooLarge { .. }) => Some(StatusCode::PAYLOAD_TOO_LARGE),
+            Error::Batch(broker::BatchProblem::TooLarge { .. }) => {
+                Some(StatusCode::PAYLOAD_TOO_LARGE)
+            }
             Error::OutOfRange { .. } => Some(StatusCode::RANGE_NOT_SATISFIABLE),
             Error::UnknownTopic(_)
             | Error::UnknownTopicId(_)

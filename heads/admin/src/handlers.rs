@@ -26,7 +26,9 @@ pub(crate) fn number<T: std::str::FromStr>(
     request: &Request,
     name: &str,
 ) -> Result<Option<T>, Problem> {
-    let Some(text) = request.query_param(name) else { return Ok(None) };
+    let Some(text) = request.query_param(name) else {
+        return Ok(None);
+    };
     let wrong = || Problem::invalid(format!("`{name}={text}` is not a number that fits"));
     text.parse().map(Some).map_err(|_| wrong())
 }

@@ -66,11 +66,19 @@ impl Admin {
     /// The head over `parts.broker`.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, token, broker, metrics } = parts;
+        let Parts {
+            config,
+            token,
+            broker,
+            metrics,
+        } = parts;
         let publisher = Publisher::new(broker.clone());
-        Self(Arc::new(Shared { config, token, broker, publisher, metrics }))
+        Self(Arc::new(Shared {
+            config,
+            token,
+            broker,
+            publisher,
+            metrics,
+        }))
     }
 }
-
-
-

@@ -25,16 +25,46 @@ impl Admin {
         routes = on.route(routes, Method::POST, "/v1/topics", topics::create);
         routes = on.route(routes, Method::GET, "/v1/topics/{topic}", topics::describe);
         routes = on.route(routes, Method::DELETE, "/v1/topics/{topic}", topics::delete);
-        routes = on.route(routes, Method::POST, "/v1/topics/{topic}/partitions", topics::grow);
-        routes = on.route(routes, Method::GET, "/v1/topics/{topic}/config", configs::show);
-        routes = on.route(routes, Method::PATCH, "/v1/topics/{topic}/config", configs::change);
-        routes = on.route(routes, Method::POST, "/v1/topics/{topic}/records", publish::publish);
-        routes = on.route(routes, Method::GET, "/v1/topics/{topic}/records", records::read);
+        routes = on.route(
+            routes,
+            Method::POST,
+            "/v1/topics/{topic}/partitions",
+            topics::grow,
+        );
+        routes = on.route(
+            routes,
+            Method::GET,
+            "/v1/topics/{topic}/config",
+            configs::show,
+        );
+        routes = on.route(
+            routes,
+            Method::PATCH,
+            "/v1/topics/{topic}/config",
+            configs::change,
+        );
+        routes = on.route(
+            routes,
+            Method::POST,
+            "/v1/topics/{topic}/records",
+            publish::publish,
+        );
+        routes = on.route(
+            routes,
+            Method::GET,
+            "/v1/topics/{topic}/records",
+            records::read,
+        );
         routes = on.route(routes, Method::GET, "/v1/topics/{topic}/tail", tail::tail);
         routes = on.route(routes, Method::GET, "/v1/groups", groups::list);
         routes = on.route(routes, Method::GET, "/v1/groups/{group}", groups::describe);
         routes = on.route(routes, Method::DELETE, "/v1/groups/{group}", groups::delete);
-        routes = on.route(routes, Method::PUT, "/v1/groups/{group}/offsets", groups::set_offsets);
+        routes = on.route(
+            routes,
+            Method::PUT,
+            "/v1/groups/{group}/offsets",
+            groups::set_offsets,
+        );
         routes = on.route(routes, Method::GET, "/v1/users", users::list);
         routes = on.route(routes, Method::PUT, "/v1/users/{user}", users::put);
         on.route(routes, Method::DELETE, "/v1/users/{user}", users::delete)
@@ -67,12 +97,7 @@ impl Table<'_> {
     }
 
     /// A route for everybody.
-    fn open(
-        &self,
-        routes: Routes,
-        pattern: &str,
-        handler: fn(&Shared) -> Response,
-    ) -> Routes {
+    fn open(&self, routes: Routes, pattern: &str, handler: fn(&Shared) -> Response) -> Routes {
         let shared = self.shared.clone();
         routes.get(pattern, move |_| std::future::ready(handler(&shared)))
     }
@@ -82,13 +107,17 @@ impl Shared {
     /// Whether the request may come in.
     fn authorize(&self, request: &Request) -> Result<(), Problem> {
         if let Some(token) = &self.token {
-            let given = request.header("authorization").and_then(|v| v.strip_prefix("Bearer "));
+            let given = request
+                .header("authorization")
+                .and_then(|v| v.strip_prefix("Bearer "));
             if !given.is_some_and(|given| same(given.trim().as_bytes(), token.as_bytes())) {
                 return Err(Problem::unauthorized());
             }
         }
         let is_json = request.header("content-type").is_some_and(|kind| {
-            kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+            kind.split(';')
+                .next()
+                .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
         });
         // What a form of a foreign web page could send is not taken.
         if request.method == Method::POST && !is_json {

@@ -78,7 +78,10 @@ impl Layers {
     /// Reads everything, checks every name and value.
     pub(crate) fn load(&self) -> Result<Loaded, ConfigError> {
         let schema = Schema::read();
-        let mut merged = Merged { schema: &schema, entries: BTreeMap::new() };
+        let mut merged = Merged {
+            schema: &schema,
+            entries: BTreeMap::new(),
+        };
         merged.defaults();
         match &self.file {
             Some(path) => merged.file(path)?,
@@ -93,7 +96,10 @@ impl Layers {
         }
         let config = merged.config()?;
         config.validate()?;
-        Ok(Loaded { config, entries: merged.entries })
+        Ok(Loaded {
+            config,
+            entries: merged.entries,
+        })
     }
 }
 
@@ -105,11 +111,19 @@ struct Merged<'a> {
 impl Merged<'_> {
     fn defaults(&mut self) {
         for (name, key) in &self.schema.keys {
-            let Some(value) = key.default.clone() else { continue };
+            let Some(value) = key.default.clone() else {
+                continue;
+            };
             if key.is_map() {
                 continue;
             }
-            self.entries.insert(name.clone(), Entry { value, origin: Origin::Default });
+            self.entries.insert(
+                name.clone(),
+                Entry {
+                    value,
+                    origin: Origin::Default,
+                },
+            );
         }
     }
 
@@ -117,7 +131,10 @@ impl Merged<'_> {
         let shown = path.display();
         let text = read_text(path)?;
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            ConfigError(format!("{shown} is not TOML: {}", error.to_string().trim_end()))
+            ConfigError(format!(
+                "{shown} is not TOML: {}",
+                error.to_string().trim_end()
+            ))
         })?;
         self.table("", &table, &Origin::File(path.to_owned()))
     }
@@ -139,7 +156,9 @@ impl Merged<'_> {
 
     /// `STENTOR__SECTION__KEY`. In a map's key `_` stands for `.`.
     fn env(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
-        let Some(path) = name.strip_prefix(ENV_PREFIX) else { return Ok(()) };
+        let Some(path) = name.strip_prefix(ENV_PREFIX) else {
+            return Ok(());
+        };
         let mut path = path.to_lowercase().replace("__", ".");
         let map = self.schema.map_of(&path).map(|(map, _)| map.len());
         if let Some(at) = map {
@@ -155,7 +174,9 @@ impl Merged<'_> {
 
     fn argument(&mut self, set: &str) -> Result<(), ConfigError> {
         let Some((path, text)) = set.split_once('=') else {
-            return Err(ConfigError(format!("--set {set}: write it as --set section.key=value")));
+            return Err(ConfigError(format!(
+                "--set {set}: write it as --set section.key=value"
+            )));
         };
         let place = self.place(path.trim(), &Origin::Argument)?;
         let value = self.parse(&place, text, &Origin::Argument)?;
@@ -166,18 +187,26 @@ impl Merged<'_> {
     /// Finds the key that `path` names.
     fn place(&self, path: &str, origin: &Origin) -> Result<Place, ConfigError> {
         if self.schema.keys.get(path).is_some_and(|key| !key.is_map()) {
-            return Ok(Place { name: path.to_owned(), inner: None });
+            return Ok(Place {
+                name: path.to_owned(),
+                inner: None,
+            });
         }
         if let Some((map, _)) = self.schema.map_of(path) {
             let inner = path.get(map.len() + 1..).map(str::to_owned);
-            return Ok(Place { name: map.to_owned(), inner });
+            return Ok(Place {
+                name: map.to_owned(),
+                inner,
+            });
         }
         let names = self.schema.keys.keys().map(String::as_str);
         let hint = match nearest(path, names) {
             Some(name) => format!("did you mean `{name}`?"),
             None => "`stentor config example` shows every key".to_owned(),
         };
-        Err(ConfigError(format!("there is no key `{path}` ({origin}): {hint}")))
+        Err(ConfigError(format!(
+            "there is no key `{path}` ({origin}): {hint}"
+        )))
     }
 
     /// A value that came as text, by the type of its key.
@@ -188,11 +217,20 @@ impl Merged<'_> {
             return Ok(Value::String(text.to_owned()));
         }
         if kind.starts_with("Vec<") && !text.trim_start().starts_with('[') {
-            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-            return Ok(Value::Array(words.map(|word| Value::String(word.to_owned())).collect()));
+            let words = text
+                .split(',')
+                .map(str::trim)
+                .filter(|word| !word.is_empty());
+            return Ok(Value::Array(
+                words.map(|word| Value::String(word.to_owned())).collect(),
+            ));
         }
         let wrong = || {
-            ConfigError(format!("{} = {text} ({origin}) is not {}", place.name, kind_words(kind)))
+            ConfigError(format!(
+                "{} = {text} ({origin}) is not {}",
+                place.name,
+                kind_words(kind)
+            ))
         };
         match kind {
             "ByteSize" | "Millis" => Ok(Value::String(text.to_owned())),
@@ -211,7 +249,9 @@ impl Merged<'_> {
             None => (place.name, value),
             // A map holds texts: a number means its digits.
             Some(inner) => {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
                 (join(&place.name, &inner), Value::String(text))
             }
         };
@@ -225,13 +265,19 @@ impl Merged<'_> {
             let inner = if name.is_empty() {
                 (!path.contains('.')).then_some(path.as_str())
             } else {
-                path.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'))
+                path.strip_prefix(name)
+                    .and_then(|rest| rest.strip_prefix('.'))
             };
             let Some(inner) = inner else { continue };
             // A map's keys hold dots of their own.
             let map = self.schema.map_of(path).map(|(map, _)| map.len() + 1);
             let tables_end = map.map(|end| end - (path.len() - inner.len()));
-            insert(&mut section, inner, tables_end.unwrap_or(inner.len()), &entry.value);
+            insert(
+                &mut section,
+                inner,
+                tables_end.unwrap_or(inner.len()),
+                &entry.value,
+            );
         }
         section
     }
@@ -245,13 +291,16 @@ impl Merged<'_> {
         let message = error.message().to_owned();
         // The library names the key on a line of its own.
         let shown = error.to_string();
-        let key = shown.lines().find_map(|line| line.trim().strip_prefix("in `")?.strip_suffix('`'));
+        let key = shown
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("in `")?.strip_suffix('`'));
         let path = key.map(|key| join(section, key));
         let entry = path.as_ref().and_then(|path| self.entries.get(path));
         match (path, entry) {
-            (Some(path), Some(entry)) => {
-                ConfigError(format!("{path} = {} ({}): {message}", entry.value, entry.origin))
-            }
+            (Some(path), Some(entry)) => ConfigError(format!(
+                "{path} = {} ({}): {message}",
+                entry.value, entry.origin
+            )),
             _ => ConfigError(format!("section [{section}]: {message}")),
         }
     }
@@ -283,21 +332,32 @@ impl Merged<'_> {
 }
 
 /// The keys of `net::http::HttpConfig`; a test compares.
-pub(super) const HTTP_KEYS: [&str; 4] =
-    ["body_bytes_max", "header_bytes_max", "headers_max", "header_time_max"];
+pub(super) const HTTP_KEYS: [&str; 4] = [
+    "body_bytes_max",
+    "header_bytes_max",
+    "headers_max",
+    "header_time_max",
+];
 
 fn take(from: &mut Table, keys: &[&str]) -> Table {
-    keys.iter().filter_map(|key| from.remove_entry(*key)).collect()
+    keys.iter()
+        .filter_map(|key| from.remove_entry(*key))
+        .collect()
 }
 
 /// Puts `value` at `path`, whose dots are tables as far as `tables_end`.
 fn insert(table: &mut Table, path: &str, tables_end: usize, value: &Value) {
-    match path.split_once('.').filter(|(name, _)| name.len() < tables_end) {
+    match path
+        .split_once('.')
+        .filter(|(name, _)| name.len() < tables_end)
+    {
         None => {
             table.insert(path.to_owned(), value.clone());
         }
         Some((name, rest)) => {
-            let inner = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
+            let inner = table
+                .entry(name)
+                .or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(inner) = inner {
                 insert(inner, rest, tables_end - name.len() - 1, value);
             }
@@ -315,14 +375,24 @@ fn kind_words(kind: &str) -> &'static str {
 }
 
 /// A file's text, capped.
-#[expect(clippy::disallowed_methods, reason = "configuration is read before there is a store, and capped")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "configuration is read before there is a store, and capped"
+)]
 pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
-    let fails = |error: std::io::Error| ConfigError(format!("cannot read {}: {error}", path.display()));
+    let fails =
+        |error: std::io::Error| ConfigError(format!("cannot read {}: {error}", path.display()));
     let file = std::fs::File::open(path).map_err(fails)?;
     let mut text = String::new();
-    let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(fails)?;
+    let read = file
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(fails)?;
     if read as u64 > FILE_BYTES_MAX {
-        return Err(ConfigError(format!("{} is larger than 1 MiB", path.display())));
+        return Err(ConfigError(format!(
+            "{} is larger than 1 MiB",
+            path.display()
+        )));
     }
     Ok(text)
 }

@@ -19,7 +19,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut left = i + 1;
         for (j, to) in b.iter().enumerate() {
             let above = row.get(j + 1).copied().unwrap_or(usize::MAX - 1);
-            let here = (corner + usize::from(from != *to)).min(above + 1).min(left + 1);
+            let here = (corner + usize::from(from != *to))
+                .min(above + 1)
+                .min(left + 1);
             if let Some(place) = row.get_mut(j) {
                 *place = left;
             }
@@ -39,7 +41,13 @@ mod tests {
 
     #[test]
     fn counts_edits() {
-        for (a, b, edits) in [("", "", 0), ("a", "", 1), ("", "ab", 2), ("listn", "listen", 1), ("kitten", "sitting", 3)] {
+        for (a, b, edits) in [
+            ("", "", 0),
+            ("a", "", 1),
+            ("", "ab", 2),
+            ("listn", "listen", 1),
+            ("kitten", "sitting", 3),
+        ] {
             assert_eq!(distance(a, b), edits, "{a} {b}");
         }
     }
@@ -47,7 +55,10 @@ mod tests {
     #[test]
     fn names_only_what_is_near() {
         let names = ["kafka.listen", "kafka.sasl", "store.tail_bytes"];
-        assert_eq!(nearest("kafka.listn", names.into_iter()), Some("kafka.listen"));
+        assert_eq!(
+            nearest("kafka.listn", names.into_iter()),
+            Some("kafka.listen")
+        );
         assert_eq!(nearest("completely.different", names.into_iter()), None);
     }
 }

@@ -35,7 +35,12 @@ pub(crate) const HTTP_LISTEN: &str = "127.0.0.1:8080";
 
 /// All sections, in the order of the example file.
 pub(crate) const SECTIONS: &[Section] = &[
-    Section { name: "", about: "", structs: &[(HERE, "General")], default: table::<General> },
+    Section {
+        name: "",
+        about: "",
+        structs: &[(HERE, "General")],
+        default: table::<General>,
+    },
     Section {
         name: "log",
         about: "What the server says about itself, on standard error.",
@@ -76,7 +81,15 @@ pub(crate) const SECTIONS: &[Section] = &[
         name: "http",
         about: "The HTTP API, /healthz, /readyz and /metrics.",
         structs: &[(NET, "Config"), (HTTP, "HttpConfig"), (ADMIN, "Config")],
-        default: || listening(HTTP_LISTEN, &[table::<net::http::HttpConfig>(), table::<head_admin::Config>()]),
+        default: || {
+            listening(
+                HTTP_LISTEN,
+                &[
+                    table::<net::http::HttpConfig>(),
+                    table::<head_admin::Config>(),
+                ],
+            )
+        },
     },
 ];
 
@@ -122,7 +135,10 @@ fn listening(listen: &str, own: &[Table]) -> Table {
 
 impl Schema {
     pub(crate) fn read() -> Self {
-        let mut schema = Self { keys: BTreeMap::new(), order: Vec::new() };
+        let mut schema = Self {
+            keys: BTreeMap::new(),
+            order: Vec::new(),
+        };
         for section in SECTIONS {
             let defaults = (section.default)();
             for (source, name) in section.structs {
@@ -147,21 +163,36 @@ impl Schema {
             }
             let default = default.cloned();
             self.order.push(path.clone());
-            self.keys.insert(path, Key { kind, optional, doc: field.doc, default });
+            self.keys.insert(
+                path,
+                Key {
+                    kind,
+                    optional,
+                    doc: field.doc,
+                    default,
+                },
+            );
         }
     }
 
     /// The map, such as `topics.defaults`, that holds the key called `path`.
     pub(crate) fn map_of<'a>(&'a self, path: &str) -> Option<(&'a str, &'a Key)> {
-        self.keys.iter().filter(|(_, key)| key.is_map()).find_map(|(name, key)| {
-            let inner = path.strip_prefix(name.as_str())?.strip_prefix('.')?;
-            (!inner.is_empty()).then_some((name.as_str(), key))
-        })
+        self.keys
+            .iter()
+            .filter(|(_, key)| key.is_map())
+            .find_map(|(name, key)| {
+                let inner = path.strip_prefix(name.as_str())?.strip_prefix('.')?;
+                (!inner.is_empty()).then_some((name.as_str(), key))
+            })
     }
 }
 
 pub(crate) fn join(prefix: &str, name: &str) -> String {
-    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
+    if prefix.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{prefix}.{name}")
+    }
 }
 
 struct Field {
@@ -173,22 +204,36 @@ struct Field {
 /// The fields of `pub struct NAME { .. }` in `source`; none when there is no such struct.
 fn fields(source: &'static str, name: &str) -> Vec<Field> {
     let is_head = |line: &&str| {
-        let line = line.trim_start_matches("pub(crate) ").trim_start_matches("pub ");
-        line.strip_prefix("struct ").and_then(|rest| rest.strip_suffix(" {")) == Some(name)
+        let line = line
+            .trim_start_matches("pub(crate) ")
+            .trim_start_matches("pub ");
+        line.strip_prefix("struct ")
+            .and_then(|rest| rest.strip_suffix(" {"))
+            == Some(name)
     };
     let mut lines = source.lines().skip_while(|line| !is_head(line)).skip(1);
     let mut found = Vec::new();
     let mut doc = Vec::new();
-    for line in lines.by_ref().take_while(|line| *line != "}").map(str::trim) {
+    for line in lines
+        .by_ref()
+        .take_while(|line| *line != "}")
+        .map(str::trim)
+    {
         if let Some(text) = line.strip_prefix("///") {
             doc.push(text.trim());
             continue;
         }
-        let field = line.trim_start_matches("pub(crate) ").trim_start_matches("pub ");
+        let field = line
+            .trim_start_matches("pub(crate) ")
+            .trim_start_matches("pub ");
         let Some((name, kind)) = field.split_once(": ").filter(|_| !line.starts_with('#')) else {
             continue;
         };
-        found.push(Field { name, kind: kind.trim_end_matches(','), doc: std::mem::take(&mut doc) });
+        found.push(Field {
+            name,
+            kind: kind.trim_end_matches(','),
+            doc: std::mem::take(&mut doc),
+        });
     }
     found
 }

@@ -1,4 +1,4 @@
-use super::layers::{HTTP_KEYS, Origin};
+use super::layers::{HTTP_KEYS, Loaded, Origin};
 use super::schema::{SECTIONS, Schema};
 use super::*;
 
@@ -8,7 +8,10 @@ fn load(file: &str, env: &[(&str, &str)], set: &[&str]) -> Result<Loaded, String
     std::fs::write(&path, file).unwrap();
     let layers = Layers {
         file: Some(path),
-        env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        env: env
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
         set: set.iter().map(|s| (*s).to_owned()).collect(),
     };
     layers.load().map_err(|e| e.to_string())
@@ -17,15 +20,24 @@ fn load(file: &str, env: &[(&str, &str)], set: &[&str]) -> Result<Loaded, String
 #[test]
 fn later_layers_win_and_each_value_knows_its_origin() {
     let file = "[store]\ntail_bytes = \"1MiB\"\nwal_file_bytes = \"2MiB\"\ncommit_queue_bytes = \"3MiB\"\n";
-    let env = [("STENTOR__STORE__TAIL_BYTES", "4MiB"), ("STENTOR__STORE__WAL_FILE_BYTES", "5MiB")];
+    let env = [
+        ("STENTOR__STORE__TAIL_BYTES", "4MiB"),
+        ("STENTOR__STORE__WAL_FILE_BYTES", "5MiB"),
+    ];
     let loaded = load(file, &env, &["store.wal_file_bytes=6MiB"]).unwrap();
     let store = &loaded.config.store;
     assert_eq!(store.commit_queue_bytes, ByteSize(3 << 20));
     assert_eq!(store.tail_bytes, ByteSize(4 << 20));
     assert_eq!(store.wal_file_bytes, ByteSize(6 << 20));
     let origin = |key: &str| loaded.entries[key].origin.clone();
-    assert!(matches!(origin("store.commit_queue_bytes"), Origin::File(_)));
-    assert_eq!(origin("store.tail_bytes"), Origin::Env("STENTOR__STORE__TAIL_BYTES".to_owned()));
+    assert!(matches!(
+        origin("store.commit_queue_bytes"),
+        Origin::File(_)
+    ));
+    assert_eq!(
+        origin("store.tail_bytes"),
+        Origin::Env("STENTOR__STORE__TAIL_BYTES".to_owned())
+    );
     assert_eq!(origin("store.wal_file_bytes"), Origin::Argument);
     assert_eq!(origin("store.accept_damage"), Origin::Default);
 }
@@ -33,9 +45,18 @@ fn later_layers_win_and_each_value_knows_its_origin() {
 #[test]
 fn an_empty_file_gives_the_defaults() {
     let loaded = load("", &[], &[]).unwrap();
-    assert_eq!(loaded.config.http.listener.listen, Some(net::Listen::from(schema::HTTP_LISTEN)));
-    assert_eq!(loaded.config.general.data_dir, PathBuf::from("./stentor-data"));
-    assert_eq!(loaded.config.topics.partitions, broker::Config::default().partitions);
+    assert_eq!(
+        loaded.config.http.listener.listen,
+        Some(net::Listen::from(schema::HTTP_LISTEN))
+    );
+    assert_eq!(
+        loaded.config.general.data_dir,
+        PathBuf::from("./stentor-data")
+    );
+    assert_eq!(
+        loaded.config.topics.partitions,
+        broker::Config::default().partitions
+    );
 }
 
 #[test]
@@ -43,23 +64,40 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
     let cases: [(&str, &[(&str, &str)], &[&str], &str); 4] = [
         ("[http]\nlistn = \"off\"", &[], &[], "http.listen"),
         ("[htpt]\nlisten = \"off\"", &[], &[], "http.listen"),
-        ("", &[("STENTOR__TOPICS__PARTITION", "3")], &[], "topics.partitions"),
+        (
+            "",
+            &[("STENTOR__TOPICS__PARTITION", "3")],
+            &[],
+            "topics.partitions",
+        ),
         ("", &[], &["memory.limits=1GiB"], "memory.limit"),
     ];
     for (file, env, set, meant) in cases {
         let error = load(file, env, set).unwrap_err();
-        assert!(error.contains(&format!("did you mean `{meant}`")), "{error}");
+        assert!(
+            error.contains(&format!("did you mean `{meant}`")),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn wrong_values_name_the_key_and_who_set_it() {
     let error = load("[topics]\npartitions = \"many\"", &[], &[]).unwrap_err();
-    assert!(error.contains("topics.partitions") && error.contains("file "), "{error}");
+    assert!(
+        error.contains("topics.partitions") && error.contains("file "),
+        "{error}"
+    );
     let error = load("", &[], &["topics.partitions=many"]).unwrap_err();
-    assert!(error.contains("topics.partitions") && error.contains("whole number"), "{error}");
+    assert!(
+        error.contains("topics.partitions") && error.contains("whole number"),
+        "{error}"
+    );
     let error = load("", &[("STENTOR__MEMORY__LIMIT", "much")], &[]).unwrap_err();
-    assert!(error.contains("memory.limit") && error.contains("STENTOR__MEMORY__LIMIT"), "{error}");
+    assert!(
+        error.contains("memory.limit") && error.contains("STENTOR__MEMORY__LIMIT"),
+        "{error}"
+    );
     let error = load("[memory]\nlimit = \"1MiB\"", &[], &[]).unwrap_err();
     assert!(error.contains("too small"), "{error}");
 }
@@ -84,7 +122,10 @@ fn tables_inside_a_section_are_read() {
     assert_eq!(listener.listen, Some(net::Listen::Off));
     assert_eq!(listener.limits.connections_max, 7);
     assert_eq!(listener.limits.calls_in_flight_max, 9);
-    assert_eq!(listener.tls.as_ref().map(|tls| tls.cert.clone()), Some(PathBuf::from("a.pem")));
+    assert_eq!(
+        listener.tls.as_ref().map(|tls| tls.cert.clone()),
+        Some(PathBuf::from("a.pem"))
+    );
 }
 
 #[test]
@@ -93,7 +134,10 @@ fn every_key_is_documented_and_every_default_has_a_key() {
     assert!(schema.keys.len() > 40, "{}", schema.keys.len());
     for (name, key) in &schema.keys {
         assert!(!key.doc.is_empty(), "{name} has no doc comment");
-        assert!(key.optional || key.default.is_some() || name.contains(".tls."), "{name} has no default");
+        assert!(
+            key.optional || key.default.is_some() || name.contains(".tls."),
+            "{name} has no default"
+        );
     }
     for section in SECTIONS {
         let found = schema.keys.keys().any(|key| key.starts_with(section.name));
@@ -101,5 +145,47 @@ fn every_key_is_documented_and_every_default_has_a_key() {
     }
     for key in HTTP_KEYS {
         assert!(schema.keys.contains_key(&format!("http.{key}")), "{key}");
+    }
+}
+
+#[test]
+fn the_example_changes_nothing_and_its_values_are_the_defaults() {
+    let example = example::example();
+    let loaded = load(&example, &[], &[]).unwrap();
+    assert!(
+        loaded
+            .entries
+            .values()
+            .all(|entry| entry.origin == Origin::Default)
+    );
+    // Without the comment signs of the keys it says the same.
+    let is_key =
+        |line: &str| line.starts_with('#') && !line.starts_with("# ") && !line.starts_with("#[");
+    let mut in_optional = false;
+    let mut plain = String::new();
+    for line in example.lines() {
+        in_optional = line.starts_with("#[") || (in_optional && !line.starts_with('['));
+        let unset = in_optional || line.contains("\"FILE\"");
+        let text = if is_key(line) && !unset {
+            line.trim_start_matches('#')
+        } else {
+            line
+        };
+        plain.push_str(text);
+        plain.push('\n');
+    }
+    let explicit = load(&plain, &[], &[]).unwrap();
+    let set = explicit
+        .entries
+        .values()
+        .filter(|entry| entry.origin != Origin::Default)
+        .count();
+    assert!(
+        set + 5 > loaded.entries.len(),
+        "{set} of {}",
+        loaded.entries.len()
+    );
+    for (name, entry) in &loaded.entries {
+        assert_eq!(explicit.entries[name].value, entry.value, "{name}");
     }
 }

@@ -24,7 +24,9 @@ pub(super) fn print(listeners: &[Listener], took: Duration) -> std::io::Result<(
         }
     });
     let rows: Vec<Row> = rows.collect();
-    let table = rows.iter().map(|row| [row.name, &row.address, &row.example]);
+    let table = rows
+        .iter()
+        .map(|row| [row.name, &row.address, &row.example]);
     out::table(&["PROTOCOL", "ADDRESS", "TRY"], table)?;
     out::line(format_args!(
         "stentor {} is ready after {} ms",

@@ -36,6 +36,9 @@ pub(super) async fn listen(
         broker: broker.clone(),
         metrics: ground.metrics.clone(),
     });
-    listeners.extend(net.serve_http("http", admin.routes(), &http.listener, &http.http).await?);
+    listeners.extend(
+        net.serve_http("http", admin.routes(), &http.listener, &http.http)
+            .await?,
+    );
     Ok(listeners)
 }

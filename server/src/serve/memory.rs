@@ -16,9 +16,21 @@ impl Collector for Memory {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let ledger = &self.0;
         let gauges = [
-            ("memory_limit_bytes", "The budget that connections and appends share", ledger.limit()),
-            ("memory_used_bytes", "Bytes charged to the budget now", ledger.used()),
-            ("memory_peak_bytes", "The most bytes ever charged at once", ledger.peak()),
+            (
+                "memory_limit_bytes",
+                "The budget that connections and appends share",
+                ledger.limit(),
+            ),
+            (
+                "memory_used_bytes",
+                "Bytes charged to the budget now",
+                ledger.used(),
+            ),
+            (
+                "memory_peak_bytes",
+                "The most bytes ever charged at once",
+                ledger.peak(),
+            ),
         ];
         for (name, help, value) in gauges {
             let gauge: Gauge = Gauge::default();
@@ -27,8 +39,16 @@ impl Collector for Memory {
             gauge.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
         }
         let counters = [
-            ("memory_refused", "Requests for memory that were refused", ledger.refused()),
-            ("memory_waited", "Requests for memory that had to wait", ledger.waited()),
+            (
+                "memory_refused",
+                "Requests for memory that were refused",
+                ledger.refused(),
+            ),
+            (
+                "memory_waited",
+                "Requests for memory that had to wait",
+                ledger.waited(),
+            ),
         ];
         for (name, help, value) in counters {
             let counter: Counter = Counter::default();

@@ -1,1 +1,125 @@
-//! Left for the next step.
+use std::path::Path;
+
+use net::http::{Client, StatusCode};
+
+use super::*;
+use crate::config::Layers;
+
+fn config(data_dir: &Path, set: &[&str]) -> Config {
+    let mut all = vec![
+        format!("data_dir={}", data_dir.display()),
+        "http.listen=127.0.0.1:0".to_owned(),
+        "kafka.listen=127.0.0.1:0".to_owned(),
+        "groups.offsets_partitions=1".to_owned(),
+    ];
+    all.extend(set.iter().map(|set| (*set).to_owned()));
+    let file = data_dir.join("stentor.toml");
+    std::fs::write(&file, "").unwrap();
+    Layers {
+        file: Some(file),
+        env: Vec::new(),
+        set: all,
+    }
+    .load()
+    .unwrap()
+    .config
+}
+
+fn client(server: &Server) -> Client {
+    let http = server
+        .listeners
+        .iter()
+        .find(|l| l.name() == "http")
+        .unwrap();
+    let url = format!("http://{}", http.addr());
+    Client::new(
+        &url,
+        None,
+        server.ground.tasks.clone(),
+        Duration::from_secs(10),
+    )
+    .unwrap()
+}
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_published_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(config(dir.path(), &[])).await.unwrap();
+    let names: Vec<_> = server.listeners.iter().map(Listener::name).collect();
+    assert_eq!(names, ["kafka", "http"]);
+    let mut http = client(&server);
+    assert_eq!(http.get("/readyz").await.unwrap().0, StatusCode::OK);
+    let record = serde_json::json!({ "records": [{ "key": "k", "value": "kept" }] });
+    let (status, _) = http
+        .post_json("/v1/topics/t/records", &record)
+        .await
+        .unwrap();
+    assert_eq!(status, StatusCode::OK);
+    drop(http);
+    server.stop(LIMIT).await.unwrap();
+
+    let server = Server::start(config(dir.path(), &[])).await.unwrap();
+    let mut http = client(&server);
+    let tail = "/v1/topics/t/tail?from=earliest&follow=false";
+    let (_, body) = http.get(tail).await.unwrap();
+    assert!(
+        String::from_utf8_lossy(&body).contains("\"value\":\"kept\""),
+        "{body:?}"
+    );
+    let (_, store) = http.get("/v1/store").await.unwrap();
+    assert!(
+        String::from_utf8_lossy(&store).contains("\"clean\":true"),
+        "{store:?}"
+    );
+    let (_, metrics) = http.get("/metrics").await.unwrap();
+    assert!(String::from_utf8_lossy(&metrics).contains("stentor_memory_limit_bytes"));
+    drop(http);
+    server.stop(LIMIT).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_on_the_same_directory_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(config(dir.path(), &[])).await.unwrap();
+    let failure = Server::start(config(dir.path(), &[])).await.unwrap_err();
+    assert_eq!(failure.exit, Exit::InUse);
+    assert!(
+        failure.message.contains(&dir.path().display().to_string()),
+        "{failure}"
+    );
+    server.stop(LIMIT).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_in_use_is_refused_and_leaves_the_directory_in_order() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = Server::start(config(one.path(), &[])).await.unwrap();
+    let taken = format!("kafka.listen={}", server.listeners[0].addr());
+    let failure = Server::start(config(two.path(), &[&taken]))
+        .await
+        .unwrap_err();
+    assert_eq!(failure.exit, Exit::Address);
+    let other = Server::start(config(two.path(), &[])).await.unwrap();
+    assert!(other.broker.status().clean_start);
+    other.stop(LIMIT).await.unwrap();
+    server.stop(LIMIT).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_can_be_switched_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let off = ["kafka.listen=off", "http.listen=off"];
+    let server = Server::start(config(dir.path(), &off)).await.unwrap();
+    assert!(server.listeners.is_empty());
+    server.stop(LIMIT).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_of_a_newer_format_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("format"), "99\n").unwrap();
+    let failure = Server::start(config(dir.path(), &[])).await.unwrap_err();
+    assert_eq!(failure.exit, Exit::TooNew);
+}

@@ -37,9 +37,18 @@ fn configs(shared: &Shared, topic: &Topic) -> Configs {
             (None, Some(value)) => (value.clone(), "server"),
             (None, None) => (key.default.to_owned(), "default"),
         };
-        Value { key: key.name, value, origin, used: key.used, doc: key.doc }
+        Value {
+            key: key.name,
+            value,
+            origin,
+            used: key.used,
+            doc: key.doc,
+        }
     });
-    Configs { topic: topic.name().to_string(), config: values.collect() }
+    Configs {
+        topic: topic.name().to_string(),
+        config: values.collect(),
+    }
 }
 
 /// `GET /v1/topics/{topic}/config`
@@ -64,11 +73,20 @@ pub(crate) async fn change(shared: Arc<Shared>, request: Request) -> Answer {
     let change: Change = body(&request)?;
     let name = request.param("topic");
     let set = change.set.into_iter();
-    let set = set.map(|(key, value)| ConfigChange { key, operation: ConfigOperation::Set(value) });
+    let set = set.map(|(key, value)| ConfigChange {
+        key,
+        operation: ConfigOperation::Set(value),
+    });
     let unset = change.unset.into_iter();
-    let unset = unset.map(|key| ConfigChange { key, operation: ConfigOperation::Delete });
+    let unset = unset.map(|key| ConfigChange {
+        key,
+        operation: ConfigOperation::Delete,
+    });
     let changes = set.chain(unset).collect();
-    shared.broker.change_topic_config(name, changes, change.dry_run).await?;
+    shared
+        .broker
+        .change_topic_config(name, changes, change.dry_run)
+        .await?;
     let topic = shared.broker.topic(name)?;
     Ok(Response::json(StatusCode::OK, &configs(&shared, &topic)))
 }

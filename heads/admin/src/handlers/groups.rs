@@ -38,12 +38,22 @@ fn state(state: State) -> &'static str {
 
 /// `GET /v1/groups`
 pub(crate) async fn list(shared: Arc<Shared>, _: Request) -> Answer {
-    let groups = shared.broker.groups().list().into_iter().map(|group| Listed {
-        state: state(group.state),
-        name: group.name,
-        protocol_type: group.protocol_type,
-    });
-    Ok(Response::json(StatusCode::OK, &List { groups: groups.collect() }))
+    let groups = shared
+        .broker
+        .groups()
+        .list()
+        .into_iter()
+        .map(|group| Listed {
+            state: state(group.state),
+            name: group.name,
+            protocol_type: group.protocol_type,
+        });
+    Ok(Response::json(
+        StatusCode::OK,
+        &List {
+            groups: groups.collect(),
+        },
+    ))
 }
 
 #[derive(Serialize)]
@@ -106,7 +116,10 @@ pub(crate) async fn describe(shared: Arc<Shared>, request: Request) -> Answer {
         protocol: group.protocol,
         members: members.collect(),
         lag: offsets.iter().filter_map(|p| p.lag).sum(),
-        lag_seconds: offsets.iter().filter_map(|p| p.lag_seconds).fold(0.0, f64::max),
+        lag_seconds: offsets
+            .iter()
+            .filter_map(|p| p.lag_seconds)
+            .fold(0.0, f64::max),
         offsets,
     };
     Ok(Response::json(StatusCode::OK, &described))
@@ -118,7 +131,10 @@ async fn progress(
     partition: i32,
     committed: Committed,
 ) -> Progress {
-    let found = shared.broker.topic(&topic).and_then(|topic| topic.partition(partition));
+    let found = shared
+        .broker
+        .topic(&topic)
+        .and_then(|topic| topic.partition(partition));
     let mut progress = Progress {
         topic,
         partition,
@@ -130,7 +146,9 @@ async fn progress(
         lag: None,
         lag_seconds: None,
     };
-    let Ok(partition) = found else { return progress };
+    let Ok(partition) = found else {
+        return progress;
+    };
     let (start, end) = (partition.start().0, partition.end().0);
     progress.start = Some(start);
     progress.end = Some(end);
@@ -142,12 +160,26 @@ async fn progress(
         progress.lag_seconds = Some(0.0);
         return progress;
     }
-    let wanted = [ReadFrom { partition, from: signed(next) }];
-    let limits = ReadLimits { records: 1, bytes: 1, wait: Duration::ZERO };
+    let wanted = [ReadFrom {
+        partition,
+        from: signed(next),
+    }];
+    let limits = ReadLimits {
+        records: 1,
+        bytes: 1,
+        wait: Duration::ZERO,
+    };
     let read = shared.broker.read_records(&wanted, limits).await;
-    let first = read.ok().and_then(|read| read.into_iter().next()?.records.into_iter().next());
+    let first = read
+        .ok()
+        .and_then(|read| read.into_iter().next()?.records.into_iter().next());
     progress.lag_seconds = first.map(|record| {
-        let age_ms = shared.broker.clock().unix_ms().saturating_sub(record.timestamp).max(0);
+        let age_ms = shared
+            .broker
+            .clock()
+            .unix_ms()
+            .saturating_sub(record.timestamp)
+            .max(0);
         Duration::from_millis(age_ms.unsigned_abs()).as_secs_f64()
     });
     progress
@@ -155,7 +187,11 @@ async fn progress(
 
 /// `DELETE /v1/groups/{group}`
 pub(crate) async fn delete(shared: Arc<Shared>, request: Request) -> Answer {
-    shared.broker.groups().delete(request.param("group")).await?;
+    shared
+        .broker
+        .groups()
+        .delete(request.param("group"))
+        .await?;
     Ok(Response::empty(StatusCode::NO_CONTENT))
 }
 
@@ -221,11 +257,20 @@ pub(crate) async fn set_offsets(shared: Arc<Shared>, request: Request) -> Answer
         let (start, end) = (partition.start(), partition.end());
         let after = target.offset(&partition).await?;
         if after < signed(start.0) || after > signed(end.0) {
-            return Err(Problem::from(Error::OutOfRange { from: after, start, end }));
+            return Err(Problem::from(Error::OutOfRange {
+                from: after,
+                start,
+                end,
+            }));
         }
         let index = partition.index();
         let before = groups.committed(name, &set.topic, index).map(|c| c.offset);
-        offsets.push(OffsetSet { topic: set.topic.clone(), partition: index, before, after });
+        offsets.push(OffsetSet {
+            topic: set.topic.clone(),
+            partition: index,
+            before,
+            after,
+        });
         let mut committed = Committed::default();
         committed.offset = after;
         committed.leader_epoch = -1;
@@ -236,6 +281,10 @@ pub(crate) async fn set_offsets(shared: Arc<Shared>, request: Request) -> Answer
             outcome?;
         }
     }
-    let answer = OffsetsSet { group: name.to_owned(), dry_run: set.dry_run, offsets };
+    let answer = OffsetsSet {
+        group: name.to_owned(),
+        dry_run: set.dry_run,
+        offsets,
+    };
     Ok(Response::json(StatusCode::OK, &answer))
 }

@@ -27,7 +27,8 @@ pub(crate) fn ready(shared: &Shared) -> Response {
 /// Everything that is counted.
 pub(crate) async fn metrics(shared: Arc<Shared>, _: Request) -> Answer {
     let text = shared.metrics.encode();
-    let text = text.map_err(|error| Problem::invalid(format!("metrics cannot be shown: {error}")))?;
+    let text =
+        text.map_err(|error| Problem::invalid(format!("metrics cannot be shown: {error}")))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(Response::bytes(StatusCode::OK, kind, text))
 }

@@ -54,7 +54,11 @@ pub(crate) async fn publish(shared: Arc<Shared>, request: Request) -> Answer {
             publish.records.len()
         )));
     }
-    let records: Result<Vec<_>, _> = publish.records.into_iter().map(RecordIn::into_record).collect();
+    let records: Result<Vec<_>, _> = publish
+        .records
+        .into_iter()
+        .map(RecordIn::into_record)
+        .collect();
     let records = records?;
     let topic = topic(&shared, request.param("topic")).await?;
     let ack = match publish.ack {
@@ -63,8 +67,16 @@ pub(crate) async fn publish(shared: Arc<Shared>, request: Request) -> Answer {
         AckIn::None => Ack::None,
     };
     let published = shared.publisher.publish(&topic, records, ack).await?;
-    let places = published.iter().map(|p| Place { partition: p.partition, offset: p.offset.0 });
-    Ok(Response::json(StatusCode::OK, &Published { records: places.collect() }))
+    let places = published.iter().map(|p| Place {
+        partition: p.partition,
+        offset: p.offset.0,
+    });
+    Ok(Response::json(
+        StatusCode::OK,
+        &Published {
+            records: places.collect(),
+        },
+    ))
 }
 
 /// The topic; made when there is none and the operator allows that.
@@ -73,7 +85,10 @@ async fn topic(shared: &Shared, name: &str) -> Result<Arc<Topic>, Error> {
         Err(Error::UnknownTopic(_)) if shared.broker.config().auto_create => {}
         found => return found,
     }
-    let new = NewTopic { name: name.to_owned(), ..NewTopic::default() };
+    let new = NewTopic {
+        name: name.to_owned(),
+        ..NewTopic::default()
+    };
     match shared.broker.create_topic(new, false).await {
         // Somebody else was quicker.
         Err(Error::TopicExists(_)) => shared.broker.topic(name),

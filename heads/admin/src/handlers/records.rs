@@ -34,7 +34,9 @@ impl From {
         if let Some(at) = number(request, "timestamp")? {
             return Ok(Self::Time(at));
         }
-        let Some(text) = request.query_param("from") else { return Ok(default) };
+        let Some(text) = request.query_param("from") else {
+            return Ok(default);
+        };
         match text.as_str() {
             "earliest" => Ok(Self::Earliest),
             "latest" => Ok(Self::Latest),
@@ -82,9 +84,13 @@ pub(crate) async fn read(shared: Arc<Shared>, request: Request) -> Answer {
     let topic = shared.broker.topic(request.param("topic"))?;
     let partition = topic.partition(number(&request, "partition")?.unwrap_or(0))?;
     let encoding = Encoding::parse(request.query_param("encoding").as_deref())?;
-    let limit = number(&request, "limit")?.unwrap_or(LIMIT).min(shared.config.read_records_max);
+    let limit = number(&request, "limit")?
+        .unwrap_or(LIMIT)
+        .min(shared.config.read_records_max);
     let wait: u64 = number(&request, "max_wait_ms")?.unwrap_or(0);
-    let from = From::of(&request, From::Earliest)?.offset(&partition).await?;
+    let from = From::of(&request, From::Earliest)?
+        .offset(&partition)
+        .await?;
     let limits = ReadLimits {
         records: limit,
         bytes: shared.config.read_bytes_max.as_usize(),
@@ -92,10 +98,22 @@ pub(crate) async fn read(shared: Arc<Shared>, request: Request) -> Answer {
     };
     let wanted = [ReadFrom { partition, from }];
     let read = shared.broker.read_records(&wanted, limits).await?;
-    let Some(read) = read.first() else { return Err(Problem::not_found("nothing was read")) };
+    let Some(read) = read.first() else {
+        return Err(Problem::not_found("nothing was read"));
+    };
     let index = wanted.first().map_or(0, |wanted| wanted.partition.index());
-    let records = read.records.iter().map(|r| RecordOut::new(index, r, encoding)).collect();
+    let records = read
+        .records
+        .iter()
+        .map(|r| RecordOut::new(index, r, encoding))
+        .collect();
     let (next, start, end) = (read.next.0, read.start.0, read.end.0);
-    let answer = Records { partition: index, records, next, start, end };
+    let answer = Records {
+        partition: index,
+        records,
+        next,
+        start,
+        end,
+    };
     Ok(Response::json(StatusCode::OK, &answer))
 }

@@ -31,7 +31,11 @@ struct Recovery {
 pub(crate) async fn state(shared: Arc<Shared>, _: Request) -> Answer {
     let status = shared.broker.status();
     let store = Store {
-        state: if status.stopped.is_some() { "stopped" } else { "running" },
+        state: if status.stopped.is_some() {
+            "stopped"
+        } else {
+            "running"
+        },
         reason: status.stopped,
         cluster_id: status.cluster_id,
         epoch: status.epoch,

@@ -41,13 +41,18 @@ struct Tail {
 pub(crate) async fn tail(shared: Arc<Shared>, request: Request) -> Answer {
     let topic = shared.broker.topic(request.param("topic"))?;
     let format = match request.query_param("format").as_deref() {
-        None if request.header("accept").is_some_and(|a| a.contains("text/event-stream")) => {
+        None if request
+            .header("accept")
+            .is_some_and(|a| a.contains("text/event-stream")) =>
+        {
             Format::Events
         }
         None | Some("ndjson") => Format::Lines,
         Some("sse") => Format::Events,
         Some(other) => {
-            return Err(Problem::invalid(format!("format `{other}` is not ndjson or sse")));
+            return Err(Problem::invalid(format!(
+                "format `{other}` is not ndjson or sse"
+            )));
         }
     };
     let only = number(&request, "partition")?;
@@ -56,7 +61,9 @@ pub(crate) async fn tail(shared: Arc<Shared>, request: Request) -> Answer {
         None => topic.partitions().to_vec(),
     };
     let from = From::of(&request, From::Latest)?;
-    let follow = request.query_param("follow").is_none_or(|follow| follow != "false");
+    let follow = request
+        .query_param("follow")
+        .is_none_or(|follow| follow != "false");
     let until = (!follow).then(|| partitions.iter().map(|p| signed(p.end().0)).collect());
     let mut wanted = Vec::with_capacity(partitions.len());
     for partition in partitions {
@@ -74,15 +81,27 @@ pub(crate) async fn tail(shared: Arc<Shared>, request: Request) -> Answer {
     };
     let encoding = Encoding::parse(request.query_param("encoding").as_deref())?;
     let left = number(&request, "limit")?.unwrap_or(u64::MAX);
-    let tail = Tail { shared, wanted, until, limits, encoding, format, left, done: false };
+    let tail = Tail {
+        shared,
+        wanted,
+        until,
+        limits,
+        encoding,
+        format,
+        left,
+        done: false,
+    };
     let kind = match format {
         Format::Lines => "application/x-ndjson",
         Format::Events => "text/event-stream",
     };
-    Ok(Response::stream(kind, stream::unfold(tail, |mut tail| async move {
-        let piece = tail.next().await?;
-        Some((piece, tail))
-    })))
+    Ok(Response::stream(
+        kind,
+        stream::unfold(tail, |mut tail| async move {
+            let piece = tail.next().await?;
+            Some((piece, tail))
+        }),
+    ))
 }
 
 impl Tail {
@@ -93,7 +112,10 @@ impl Tail {
                 return None;
             }
             let records = usize::try_from(self.left).unwrap_or(usize::MAX);
-            let limits = ReadLimits { records: records.min(self.limits.records), ..self.limits };
+            let limits = ReadLimits {
+                records: records.min(self.limits.records),
+                ..self.limits
+            };
             let read = match self.shared.broker.read_records(&self.wanted, limits).await {
                 Ok(read) => read,
                 Err(error) => {
@@ -101,7 +123,10 @@ impl Tail {
                     return Some(self.last_words(&Problem::from(error)));
                 }
             };
-            let moved = read.iter().zip(&self.wanted).any(|(r, w)| signed(r.next.0) > w.from);
+            let moved = read
+                .iter()
+                .zip(&self.wanted)
+                .any(|(r, w)| signed(r.next.0) > w.from);
             let mut out = BytesMut::new();
             for (at, records) in read.iter().enumerate() {
                 self.take(at, records, &mut out);
@@ -114,14 +139,20 @@ impl Tail {
                 continue;
             }
             if out.is_empty() {
-                out.put_slice(if self.format == Format::Lines { b"\n" } else { b":\n\n" });
+                out.put_slice(if self.format == Format::Lines {
+                    b"\n"
+                } else {
+                    b":\n\n"
+                });
             }
             return Some(out.freeze());
         }
     }
 
     fn take(&mut self, at: usize, records: &Records, out: &mut BytesMut) {
-        let Some(wanted) = self.wanted.get_mut(at) else { return };
+        let Some(wanted) = self.wanted.get_mut(at) else {
+            return;
+        };
         let until = self.until.as_ref().and_then(|until| until.get(at)).copied();
         let partition = wanted.partition.index();
         wanted.from = signed(records.next.0);
@@ -137,24 +168,34 @@ impl Tail {
                 out.put_slice(id.as_bytes());
             }
             out.put_slice(&json);
-            out.put_slice(if self.format == Format::Lines { b"\n" } else { b"\n\n" });
+            out.put_slice(if self.format == Format::Lines {
+                b"\n"
+            } else {
+                b"\n\n"
+            });
         }
     }
 
     /// A reader that does not follow leaves partitions that it has read to their end.
     fn drop_finished(&mut self) {
         let Some(until) = &mut self.until else { return };
-        let keep: Vec<bool> =
-            self.wanted.iter().zip(until.iter()).map(|(w, until)| w.from < *until).collect();
+        let keep: Vec<bool> = self
+            .wanted
+            .iter()
+            .zip(until.iter())
+            .map(|(w, until)| w.from < *until)
+            .collect();
         let mut flags = keep.iter();
-        self.wanted.retain(|_| flags.next().copied().unwrap_or(false));
+        self.wanted
+            .retain(|_| flags.next().copied().unwrap_or(false));
         let mut flags = keep.iter();
         until.retain(|_| flags.next().copied().unwrap_or(false));
     }
 
     /// The status was sent long ago: an error is a last line.
     fn last_words(&self, problem: &Problem) -> Bytes {
-        let body = serde_json::json!({ "error": problem.detail, "status": problem.status.as_u16() });
+        let body =
+            serde_json::json!({ "error": problem.detail, "status": problem.status.as_u16() });
         match self.format {
             Format::Lines => Bytes::from(format!("{body}\n")),
             Format::Events => Bytes::from(format!("event: error\ndata: {body}\n\n")),

@@ -36,11 +36,19 @@ pub(crate) async fn list(shared: Arc<Shared>, _: Request) -> Answer {
             id: topic.id().to_string(),
             partitions: partitions.len(),
             internal: topic.is_internal(),
-            records: partitions.iter().map(|p| p.end().0.saturating_sub(p.start().0)).sum(),
+            records: partitions
+                .iter()
+                .map(|p| p.end().0.saturating_sub(p.start().0))
+                .sum(),
             bytes: partitions.iter().map(|p| p.size()).sum(),
         }
     });
-    Ok(Response::json(StatusCode::OK, &List { topics: topics.collect() }))
+    Ok(Response::json(
+        StatusCode::OK,
+        &List {
+            topics: topics.collect(),
+        },
+    ))
 }
 
 #[derive(Serialize)]
@@ -105,7 +113,11 @@ pub(crate) async fn create(shared: Arc<Shared>, request: Request) -> Answer {
         internal: false,
     };
     let topic = shared.broker.create_topic(new, create.dry_run).await?;
-    let status = if create.dry_run { StatusCode::OK } else { StatusCode::CREATED };
+    let status = if create.dry_run {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
     Ok(Response::json(status, &described(&topic)))
 }
 
@@ -128,6 +140,12 @@ struct Grow {
 pub(crate) async fn grow(shared: Arc<Shared>, request: Request) -> Answer {
     let grow: Grow = body(&request)?;
     let name = request.param("topic");
-    shared.broker.add_partitions(name, grow.total, grow.dry_run).await?;
-    Ok(Response::json(StatusCode::OK, &described(&*shared.broker.topic(name)?)))
+    shared
+        .broker
+        .add_partitions(name, grow.total, grow.dry_run)
+        .await?;
+    Ok(Response::json(
+        StatusCode::OK,
+        &described(&*shared.broker.topic(name)?),
+    ))
 }

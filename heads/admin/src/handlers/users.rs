@@ -35,7 +35,9 @@ pub(crate) async fn put(shared: Arc<Shared>, request: Request) -> Answer {
     let put: Put = body(&request)?;
     let user = request.param("user");
     if user.len() > TEXT_MAX || put.password.len() > TEXT_MAX {
-        return Err(Problem::invalid(format!("a name or password has at most {TEXT_MAX} bytes")));
+        return Err(Problem::invalid(format!(
+            "a name or password has at most {TEXT_MAX} bytes"
+        )));
     }
     shared.broker.set_password(user, put.password).await?;
     Ok(Response::empty(StatusCode::NO_CONTENT))
