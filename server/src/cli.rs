@@ -36,29 +36,30 @@ const BLOCKING_THREADS_MAX: usize = 128;
 struct Cli {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    server: ServerOptions,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// Where the configuration comes from. May stand before or behind `serve` and `config`.
+#[derive(Clone, Debug, Default, Args)]
+struct ServerOptions {
+    /// The configuration file [default: ./stentor.toml where it exists].
+    #[arg(long, value_name = "FILE", help_heading = "Server options")]
+    config: Option<PathBuf>,
+    /// Sets one key of the configuration; may be repeated.
+    #[arg(
+        long,
+        value_name = "SECTION.KEY=VALUE",
+        help_heading = "Server options"
+    )]
+    set: Vec<String>,
 }
 
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
 struct Common {
-    /// The configuration file [default: ./stentor.toml where it exists].
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        help_heading = "Server options"
-    )]
-    config: Option<PathBuf>,
-    /// Sets one key of the configuration; may be repeated.
-    #[arg(
-        long,
-        global = true,
-        value_name = "SECTION.KEY=VALUE",
-        help_heading = "Server options"
-    )]
-    set: Vec<String>,
     /// The server that client commands ask [default: $STENTOR_SERVER or http://127.0.0.1:8080].
     #[arg(
         long,
@@ -94,7 +95,7 @@ enum Command {
     #[command(
         after_help = "Example:\n  stentor serve --set data_dir=/var/lib/stentor --set kafka.listen=0.0.0.0:9092"
     )]
-    Serve,
+    Serve(ServerOptions),
     /// Lists, creates, describes, changes and deletes topics.
     #[command(subcommand)]
     Topic(topic::Command),
@@ -150,9 +151,13 @@ fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, clap
 
 fn run(cli: Cli) -> Result<(), Failure> {
     let common = cli.common;
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(&common),
-        Command::Config(command) => config::run(command, &common),
+    let server = cli.server;
+    match cli
+        .command
+        .unwrap_or_else(|| Command::Serve(ServerOptions::default()))
+    {
+        Command::Serve(own) => serve(&server.and(own)),
+        Command::Config(command) => config::run(command, &server, &common),
         Command::Topic(command) => ask(&common, async |api| topic::run(command, api).await),
         Command::Group(command) => ask(&common, async |api| group::run(command, api).await),
         Command::User(command) => ask(&common, async |api| user::run(command, api).await),
@@ -164,7 +169,16 @@ fn run(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-impl Common {
+impl ServerOptions {
+    /// These, and then `later` ones.
+    fn and(&self, later: Self) -> Self {
+        let set = self.set.iter().cloned().chain(later.set).collect();
+        Self {
+            config: later.config.or_else(|| self.config.clone()),
+            set,
+        }
+    }
+
     fn layers(&self) -> Layers {
         let env = std::env::vars_os().filter_map(|(name, value)| {
             let name = name
@@ -181,8 +195,8 @@ impl Common {
     }
 }
 
-fn serve(common: &Common) -> Result<(), Failure> {
-    let config = common.layers().load()?.config;
+fn serve(options: &ServerOptions) -> Result<(), Failure> {
+    let config = options.layers().load()?.config;
     start_log(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("stentor-io")

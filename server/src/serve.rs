@@ -122,6 +122,7 @@ impl Server {
                 if let Err(error) = broker.close().await {
                     error!(%error, "closing after a failed start");
                 }
+                broker.release();
                 ground.tasks.signal();
                 Err(failure)
             }
@@ -157,6 +158,7 @@ impl Server {
         }
         drop(listeners);
         let closed = broker.close().await;
+        broker.release();
         // The sync is done; what is left to wait for holds no data.
         let rest = left(&ground.clock).max(Duration::from_secs(1));
         drop((broker, net));

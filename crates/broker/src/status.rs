@@ -52,6 +52,12 @@ impl Broker {
         }
     }
 
+    /// Lets go of the topics, which hold the engine as it holds them. To be called after
+    /// [`Broker::close`]: then the last handle that is dropped closes the control state too.
+    pub fn release(&self) {
+        *self.shared().topics.write() = crate::broker::TopicTable::default();
+    }
+
     /// Makes a user, or gives one a new password; durable when it returns.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, cell, list, table};
 use super::topic::{alter, path};
-use super::{Common, ask};
+use super::{Common, ServerOptions, ask};
 use crate::config::{Layers, example};
 use crate::exit::{Exit, Failure};
 use crate::out;
@@ -22,6 +22,8 @@ pub(super) struct Config {
     /// Prints a stentor.toml with every key, its meaning and its default; same as `example`.
     #[arg(long)]
     example: bool,
+    #[command(flatten)]
+    server: ServerOptions,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -30,7 +32,7 @@ pub(super) struct Config {
 enum Command {
     /// Shows every value in effect and where it comes from.
     #[command(after_help = "Example:\n  stentor config show --set memory.limit=1GiB")]
-    Show,
+    Show(ServerOptions),
     /// Prints a stentor.toml with every key, its meaning and its default.
     #[command(after_help = "Example:\n  stentor config example > stentor.toml")]
     Example,
@@ -70,14 +72,13 @@ enum Command {
     },
 }
 
-pub(super) fn run(config: Config, common: &Common) -> Result<(), Failure> {
-    let shown = if config.example {
-        Command::Example
-    } else {
-        Command::Show
+pub(super) fn run(config: Config, server: &ServerOptions, common: &Common) -> Result<(), Failure> {
+    let shown = match config.example {
+        true => Command::Example,
+        false => Command::Show(ServerOptions::default()),
     };
     match config.command.unwrap_or(shown) {
-        Command::Show => show(common),
+        Command::Show(own) => show(&server.and(own), common),
         Command::Example => Ok(out::raw(example::example().trim_end().as_bytes())?),
         Command::Check { file } => {
             Layers {
@@ -100,8 +101,8 @@ pub(super) fn run(config: Config, common: &Common) -> Result<(), Failure> {
     }
 }
 
-fn show(common: &Common) -> Result<(), Failure> {
-    let loaded = common.layers().load()?;
+fn show(options: &ServerOptions, common: &Common) -> Result<(), Failure> {
+    let loaded = options.layers().load()?;
     let rows: Vec<Value> = loaded
         .entries
         .iter()

@@ -15,7 +15,7 @@ fn the_definitions_hold_together() {
 fn no_command_serves() {
     let cli = parsed("stentor --set http.listen=off").unwrap();
     assert!(cli.command.is_none());
-    assert_eq!(cli.common.set, ["http.listen=off"]);
+    assert_eq!(cli.server.set, ["http.listen=off"]);
 }
 
 #[test]
@@ -36,6 +36,7 @@ fn options_of_all_commands_may_stand_behind_the_command() {
         "stentor config check f.toml",
         "stentor config set a retention.ms=1",
         "stentor serve --config f.toml --set a.b=c",
+        "stentor --config f.toml config show --set a.b=c --json",
     ] {
         assert!(parsed(line).is_ok(), "{line}: {:?}", parsed(line).err());
     }
