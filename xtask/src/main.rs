@@ -12,6 +12,7 @@
 
 mod clients;
 mod codegen;
+mod docs;
 mod test;
 
 use std::path::PathBuf;
@@ -29,6 +30,12 @@ struct Arguments {
 enum Command {
     /// Builds and runs every test, with the clients that people have.
     Test(test::Arguments),
+    /// Writes the parts of the documents that are made from the code.
+    Docs {
+        /// Only compare; fail when something is out of date.
+        #[arg(long)]
+        check: bool,
+    },
     /// Writes the Kafka messages from their table.
     Codegen {
         /// Only compare; fail when something is out of date.
@@ -46,6 +53,7 @@ fn root() -> PathBuf {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Test(arguments) => test::run(&arguments),
+        Command::Docs { check } => docs::run(check),
         Command::Codegen { check } => codegen::run(check),
     }
 }
