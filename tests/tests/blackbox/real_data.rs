@@ -48,7 +48,7 @@ fn a_million_lines_survive_a_kill() {
     server.create_topic("lines", 1);
     let address = server.kafka.to_string();
     let mut kcat = Command::new("kcat")
-        .args(["-P", "-b", &address, "-t", "lines", "-p", "0"])
+        .args(["-P", "-E", "-b", &address, "-t", "lines", "-p", "0"])
         .args([
             "-X",
             "enable.idempotence=true",
