@@ -233,8 +233,15 @@ impl SimDisk {
     /// still is.
     #[must_use]
     pub fn restart(&self) -> Self {
-        let mut state = self.0.state.lock().clone();
+        let copy = self.copy();
         self.power_off();
+        copy
+    }
+
+    /// Another disk that is as this one is now, without its faults and gates. This one goes on.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let mut state = self.0.state.lock().clone();
         state.off = false;
         state.off_at = None;
         state.locked = false;
