@@ -11,7 +11,7 @@ use crate::config::StreamConfig;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::segment::{self, ScanEnd, Segment};
-use crate::state::{State, StateFile};
+use crate::state::{Newest, State, StateFile};
 use crate::tail::Chunk;
 
 /// Where the streams' folders are.
@@ -82,9 +82,23 @@ impl Log {
     ) -> Result<(Self, Opened), Error> {
         let mut log = Self::new(disk.clone(), id);
         log.exists = true;
-        let (file, state) = StateFile::open(&*disk, &log.folder)?;
+        let mut opened = Opened::default();
+        let (mut file, newest) = StateFile::open(&*disk, &log.folder)?;
+        match newest {
+            Newest::Nothing => {}
+            Newest::State(state) => {
+                file.settle(&*disk, &state)?;
+                log.state = state;
+            }
+            Newest::Unreadable => {
+                opened.damage = Some(Error::Damaged {
+                    path: disk.name(&log.folder),
+                    position: 0,
+                    what: "neither checkpoint is readable".to_owned(),
+                });
+            }
+        }
         log.file = Some(file);
-        log.state = state.clone().unwrap_or_default();
         let names = disk
             .list(&log.folder)
             .map_err(|e| Error::disk("list", disk.name(&log.folder), e))?;
@@ -93,15 +107,6 @@ impl Log {
             .filter_map(|name| name.strip_suffix(".log")?.parse().ok())
             .collect();
         bases.sort_unstable();
-        let mut opened = Opened::default();
-        if state.is_none() && !bases.is_empty() && names.iter().any(|n| n.starts_with("checkpoint"))
-        {
-            opened.damage = Some(Error::Damaged {
-                path: disk.name(&log.folder),
-                position: 0,
-                what: "neither checkpoint is readable".to_owned(),
-            });
-        }
         for (at, base) in bases.iter().enumerate() {
             let next = bases.get(at + 1).copied();
             if !log.open_segment(*base, next, &mut opened, &mut seen)? {

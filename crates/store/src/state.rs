@@ -1,7 +1,10 @@
 //! A stream's checkpoint: how much of its segments is durable, and what is not in them.
 //!
 //! Two files take turns: the older one is overwritten and synced, so that a crash leaves the other
-//! one whole. Layout, little-endian: magic, CRC-32C of the rest, version, number, start, end,
+//! one whole. Once the new state is durable it is written to the other file too, without a sync:
+//! sooner or later both hold it, and damage to one of them loses nothing. So a state that both
+//! hold is durable; one that only its own file holds may not be, and is written again at a start
+//! ([`StateFile::settle`]). Layout, little-endian: magic, CRC-32C of the rest, version, number, start, end,
 //! first offset and length of the newest segment, how far compaction got, epochs, blob.
 
 use std::io::IoSlice;
@@ -121,6 +124,24 @@ pub(crate) struct StateFile {
     folder: String,
     files: [Option<Arc<dyn DiskFile>>; 2],
     number: u64,
+    /// Whether both files are known to hold the newest state.
+    twins: bool,
+}
+
+/// What the two files hold.
+#[derive(Debug)]
+pub(crate) enum Newest {
+    /// Nothing was ever saved; or the first save was cut short, which nobody had counted on.
+    Nothing,
+    /// This.
+    State(State),
+    /// Bytes that were a state.
+    Unreadable,
+}
+
+/// The file whose turn it is to be synced with the state of this number.
+fn slot(number: u64) -> usize {
+    usize::from(!number.is_multiple_of(2))
 }
 
 impl StateFile {
@@ -129,13 +150,15 @@ impl StateFile {
     }
 
     /// Opens the files in `folder`, and reads the newest state.
-    pub(crate) fn open(disk: &dyn Disk, folder: &str) -> Result<(Self, Option<State>), Error> {
+    pub(crate) fn open(disk: &dyn Disk, folder: &str) -> Result<(Self, Newest), Error> {
         let mut this = Self {
             folder: folder.to_owned(),
             files: [None, None],
             number: 0,
+            twins: false,
         };
         let mut newest = None;
+        let mut written = 0;
         for slot in 0..2 {
             let path = this.path(slot);
             let file = match disk.open(&path) {
@@ -143,58 +166,94 @@ impl StateFile {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(Error::disk("open", disk.name(&path), error)),
             };
-            let read = |e| Error::disk("read", disk.name(&path), e);
-            let len = file.len().map_err(read)?.min(LEN_MAX);
-            let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-            let mut done = 0;
-            while done < bytes.len() {
-                let place = bytes.get_mut(done..).unwrap_or_default();
-                match file.read_at(place, done as u64).map_err(read)? {
-                    0 => break,
-                    n => done += n,
+            let bytes = read(&*file).map_err(|e| Error::disk("read", disk.name(&path), e))?;
+            written += usize::from(!bytes.is_empty());
+            match State::decode(&bytes) {
+                Some((number, state)) if number > this.number => {
+                    this.number = number;
+                    newest = Some(state);
                 }
-            }
-            if let Some((number, state)) = State::decode(&bytes)
-                && number > this.number
-            {
-                this.number = number;
-                newest = Some(state);
+                Some((number, _)) => this.twins = number == this.number,
+                None => {}
             }
             if let Some(place) = this.files.get_mut(slot) {
                 *place = Some(file);
             }
         }
+        let newest = match newest {
+            Some(state) => Newest::State(state),
+            // The second file is written only once the first has been synced.
+            None if written == 2 => Newest::Unreadable,
+            None => Newest::Nothing,
+        };
         Ok((this, newest))
+    }
+
+    /// Makes `state`, which [`StateFile::open`] has found, as durable as a saved one.
+    pub(crate) fn settle(&mut self, disk: &dyn Disk, state: &State) -> Result<(), Error> {
+        if self.twins {
+            return Ok(());
+        }
+        self.put(disk, self.number, state)
     }
 
     /// Writes `state` where it replaces the older one; durable when it returns.
     pub(crate) fn save(&mut self, disk: &dyn Disk, state: &State) -> Result<(), Error> {
-        let number = self.number + 1;
-        let slot = usize::from(!number.is_multiple_of(2));
-        let path = self.path(slot);
-        let fails = |action| {
-            let shown = disk.name(&path);
-            move |e| Error::disk(action, shown, e)
-        };
-        let file = match self.files.get(slot).and_then(Clone::clone) {
-            Some(file) => file,
-            None => {
-                let file = disk.create(&path).map_err(fails("create"))?;
-                disk.sync_dir(&self.folder)
-                    .map_err(fails("sync the folder of"))?;
-                if let Some(place) = self.files.get_mut(slot) {
-                    *place = Some(file.clone());
-                }
-                file
-            }
-        };
-        let bytes = state.encode(number);
-        file.write_at(&mut [IoSlice::new(&bytes)], 0)
-            .map_err(fails("write"))?;
-        file.sync().map_err(fails("sync"))?;
-        self.number = number;
+        self.put(disk, self.number + 1, state)?;
+        self.number += 1;
         Ok(())
     }
+
+    fn put(&mut self, disk: &dyn Disk, number: u64, state: &State) -> Result<(), Error> {
+        self.make_files(disk)?;
+        let bytes = state.encode(number);
+        for slot in [slot(number), 1 - slot(number)] {
+            let path = self.path(slot);
+            let Some(file) = self.files.get(slot).and_then(Option::as_ref) else {
+                continue;
+            };
+            file.write_at(&mut [IoSlice::new(&bytes)], 0)
+                .map_err(|e| Error::disk("write", disk.name(&path), e))?;
+            // The other file follows when the operating system likes.
+            if slot == self::slot(number) {
+                file.sync()
+                    .map_err(|e| Error::disk("sync", disk.name(&path), e))?;
+            }
+        }
+        self.twins = true;
+        Ok(())
+    }
+
+    fn make_files(&mut self, disk: &dyn Disk) -> Result<(), Error> {
+        if self.files.iter().all(Option::is_some) {
+            return Ok(());
+        }
+        for slot in 0..2 {
+            let path = self.path(slot);
+            let file = disk
+                .create(&path)
+                .map_err(|e| Error::disk("create", disk.name(&path), e))?;
+            if let Some(place) = self.files.get_mut(slot) {
+                *place = Some(file);
+            }
+        }
+        disk.sync_dir(&self.folder)
+            .map_err(|e| Error::disk("sync", disk.name(&self.folder), e))
+    }
+}
+
+fn read(file: &dyn DiskFile) -> std::io::Result<Vec<u8>> {
+    let len = file.len()?.min(LEN_MAX);
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+    let mut done = 0;
+    while done < bytes.len() {
+        let place = bytes.get_mut(done..).unwrap_or_default();
+        match file.read_at(place, done as u64)? {
+            0 => break,
+            n => done += n,
+        }
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -236,6 +236,8 @@ impl Store {
         self.0.check_running()?;
         self.0.commits.wait_done();
         self.0.pages.wait_done();
+        // They also end when nothing is written any more.
+        self.0.check_running()?;
         let result = self.0.flush_all();
         result.inspect_err(|error| self.0.stop(error))
     }

@@ -124,8 +124,12 @@ impl Shared {
             store.cache.flushed(self, last.next, bytes);
             store.metrics.flushed_bytes.inc_by(bytes as u64);
         }
-        if checkpoint && log.is_dirty() {
-            let blob = self.blob.lock().clone();
+        // The engine's state may count on batches that are not written yet. Durable before them, it
+        // would speak of what a crash has taken.
+        let end = log.end();
+        let blob = self.blob.lock().clone().filter(|(at, _)| *at <= end);
+        let new_blob = blob.is_some() && blob != log.state.blob;
+        if checkpoint && (log.is_dirty() || new_blob) {
             log.checkpoint(self.start.load(Ordering::Acquire), epochs, blob)?;
             store.metrics.flushes.inc();
         }
@@ -239,12 +243,6 @@ impl Stream {
         if let Some(error) = self.0.fenced.get() {
             return Err(error.clone());
         }
-        let pages = self.0.is_async();
-        let queue = if pages { &store.pages } else { &store.commits };
-        if !queue.has_room() || store.is_behind() {
-            store.metrics.busy.inc();
-            return Err(Error::Busy);
-        }
         let mut rest = batches;
         let mut parsed = Vec::with_capacity(1);
         while !rest.is_empty() {
@@ -262,6 +260,17 @@ impl Stream {
         let mut tail = self.0.tail.lock();
         if self.0.removed.load(Ordering::Acquire) {
             return Err(Error::Removed(self.0.id));
+        }
+        // Decided under the lock under which `configure` turns a stream to `Sync`: what follows in the
+        // write-ahead log must not have its predecessor in the pages' queue.
+        let queue = if self.0.is_async() {
+            &store.pages
+        } else {
+            &store.commits
+        };
+        if !queue.has_room() || store.is_behind() {
+            store.metrics.busy.inc();
+            return Err(Error::Busy);
         }
         let first = tail.next;
         for (header, batch) in parsed {
@@ -338,6 +347,10 @@ impl Stream {
         }
         self.0.flush(&store, true)?;
         let mut log = self.0.log.lock();
+        // Its folder must not come back.
+        if self.0.removed.load(Ordering::Acquire) {
+            return Err(Error::Removed(self.0.id));
+        }
         let before = self.0.start.fetch_max(start.0, Ordering::AcqRel);
         let start = before.max(start.0);
         let epochs = {
@@ -352,7 +365,8 @@ impl Stream {
         Ok(Offset(start))
     }
 
-    /// Keeps `blob`, which belongs to offset `at`, with the next checkpoint.
+    /// Keeps `blob`, which belongs to offset `at`, with the next checkpoint that counts everything
+    /// below `at`.
     pub fn checkpoint_blob(&self, at: Offset, blob: Bytes) {
         *self.0.blob.lock() = Some((at.0, blob));
     }

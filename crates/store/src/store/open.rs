@@ -27,6 +27,8 @@ use crate::wal::{self, Found, Wal};
 const LOCK: &str = "lock";
 /// Says in which format the directory is.
 const FORMAT: &str = "format";
+/// What that file is called until it is whole.
+const FORMAT_NEW: &str = "format.new";
 /// The newest format that is known.
 const FORMAT_MAX: u32 = 1;
 /// There when the last run ended in order.
@@ -162,31 +164,48 @@ fn check_format(disk: &dyn Disk) -> Result<(), Error> {
         let shown = disk.name(FORMAT);
         move |e| Error::disk(action, shown, e)
     };
-    match disk.open(FORMAT) {
-        Ok(file) => {
-            let mut bytes = [0; 64];
-            let read = file.read_at(&mut bytes, 0).map_err(fails("read"))?;
-            let text = String::from_utf8_lossy(bytes.get(..read).unwrap_or_default())
-                .trim()
-                .to_owned();
-            match text.parse::<u32>() {
-                Ok(format) if format <= FORMAT_MAX => Ok(()),
-                _ => Err(Error::TooNew {
-                    path: disk.name(FORMAT),
-                    found: text,
-                    known: FORMAT_MAX,
-                }),
-            }
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let file = disk.create(FORMAT).map_err(fails("create"))?;
-            let text = format!("{FORMAT_MAX}\n");
-            file.write_at(&mut [IoSlice::new(text.as_bytes())], 0)
-                .map_err(fails("write"))?;
-            file.sync().map_err(fails("sync"))
-        }
-        Err(error) => Err(fails("open")(error)),
+    let file = match disk.open(FORMAT) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return write_format(disk),
+        Err(error) => return Err(fails("open")(error)),
+    };
+    let mut bytes = [0; 64];
+    let read = file.read_at(&mut bytes, 0).map_err(fails("read"))?;
+    let text = String::from_utf8_lossy(bytes.get(..read).unwrap_or_default())
+        .trim_matches(['\0', '\n', ' '])
+        .to_owned();
+    match text.parse::<u32>() {
+        Ok(format) if format <= FORMAT_MAX => Ok(()),
+        Ok(_) => Err(Error::TooNew {
+            path: disk.name(FORMAT),
+            found: text,
+            known: FORMAT_MAX,
+        }),
+        // A name without its bytes is what a crash may leave of a file that was never synced.
+        Err(_) if text.is_empty() => write_format(disk),
+        Err(_) => Err(Error::Damaged {
+            path: disk.name(FORMAT),
+            position: 0,
+            what: format!("{text:?} is no format"),
+        }),
     }
+}
+
+/// Says in which format the directory is. The name comes last: it never stands for half a file.
+fn write_format(disk: &dyn Disk) -> Result<(), Error> {
+    let fails = |action| {
+        let shown = disk.name(FORMAT);
+        move |e| Error::disk(action, shown, e)
+    };
+    let file = disk.create(FORMAT_NEW).map_err(fails("create"))?;
+    let text = format!("{FORMAT_MAX}\n");
+    file.write_at(&mut [IoSlice::new(text.as_bytes())], 0)
+        .map_err(fails("write"))?;
+    file.truncate(text.len() as u64).map_err(fails("write"))?;
+    file.sync().map_err(fails("sync"))?;
+    disk.rename(FORMAT_NEW, FORMAT)
+        .map_err(fails("rename to"))?;
+    disk.sync_dir("").map_err(fails("sync the folder of"))
 }
 
 /// Whether the last run ended in order; this one has not.
