@@ -97,6 +97,13 @@ fn whole_batch(bytes: &Bytes, topic: &TopicConfig) -> Result<BatchHeader, BatchP
             limit: topic.max_message_bytes,
         });
     }
+    let segment = topic.stream.segment_bytes;
+    if len as u64 > segment {
+        return Err(BatchProblem::LargerThanSegment {
+            bytes: len,
+            segment,
+        });
+    }
     batch::check_crc(bytes).map_err(|e| BatchProblem::Corrupt(e.to_string()))?;
     Ok(header)
 }

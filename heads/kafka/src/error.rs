@@ -36,6 +36,7 @@ fn batch(problem: &BatchProblem) -> ErrorCode {
         BatchProblem::Invalid(_) | BatchProblem::Records(_) => ErrorCode::InvalidRecord,
         BatchProblem::Timestamp { .. } => ErrorCode::InvalidTimestamp,
         BatchProblem::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        BatchProblem::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         BatchProblem::Compression(_) => ErrorCode::UnsupportedCompressionType,
     }
 }

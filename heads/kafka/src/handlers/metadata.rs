@@ -34,6 +34,14 @@ pub(super) async fn metadata(context: &Context, request: MetadataRequest) -> Met
     } else {
         for asked in request.topics.unwrap_or_default() {
             let wanted = match asked.name {
+                // Ids came to this request with version 10, to be asked for with version 12.
+                name if version < 12 && (name.is_none() || !asked.topic_id.is_nil()) => {
+                    MetadataResponseTopic {
+                        error_code: ErrorCode::InvalidRequest.code(),
+                        name: Some(name.unwrap_or_default()),
+                        ..MetadataResponseTopic::default()
+                    }
+                }
                 Some(name) => by_name(context, &name, request.allow_auto_topic_creation).await,
                 None => by_id(context, asked.topic_id),
             };
