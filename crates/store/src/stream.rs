@@ -323,6 +323,17 @@ impl Stream {
         }
     }
 
+    /// That there may be more to read some time.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], [`Error::Removed`] when there never will be.
+    pub fn check_open(&self) -> Result<(), Error> {
+        if self.0.durable.is_over() {
+            return Err(self.over());
+        }
+        Ok(())
+    }
+
     /// Tells of new data.
     #[must_use]
     pub fn changed(&self) -> Changed {
@@ -400,7 +411,8 @@ fn place(base: u64, header: &BatchHeader, batch: &Bytes, options: AppendOptions)
 pub struct Changed(Arc<Mark>);
 
 impl Changed {
-    /// Waits until readers may see more than what lies below `end`, or never will.
+    /// Waits until readers may see more than what lies below `end`, or never will
+    /// ([`Stream::check_open`] tells).
     pub async fn wait_past(&self, end: Offset) {
         self.0.reach(end.0 + 1).await;
     }

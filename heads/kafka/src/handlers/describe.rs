@@ -176,8 +176,9 @@ fn describe(
                 leader_epoch: partition.epoch(),
                 replica_nodes: vec![node_id],
                 isr_nodes: vec![node_id],
-                eligible_leader_replicas: None,
-                last_known_elr: None,
+                // Java's client takes no null for these two.
+                eligible_leader_replicas: Some(Vec::new()),
+                last_known_elr: Some(Vec::new()),
                 ..Default::default()
             })
             .collect(),
