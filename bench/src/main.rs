@@ -35,6 +35,50 @@ struct Arguments {
 enum Command {
     /// Against Apache Kafka.
     Kafka(Options),
+    /// The driver alone, against a server that runs: for profiles.
+    Load(LoadOptions),
+}
+
+/// One load of the driver.
+#[derive(Clone, Debug, clap::Args)]
+struct LoadOptions {
+    /// The server.
+    #[arg(long)]
+    address: std::net::SocketAddr,
+    /// The topic, made anew.
+    #[arg(long, default_value = "load")]
+    topic: String,
+    #[arg(long, default_value_t = 1)]
+    partitions: i32,
+    /// Of a value, in bytes.
+    #[arg(long, default_value_t = 1024)]
+    size: usize,
+    /// -1 or 1.
+    #[arg(long, default_value_t = -1, allow_hyphen_values = true)]
+    acks: i16,
+    #[arg(long, default_value_t = 1_000_000)]
+    records: usize,
+    /// How often it is all consumed.
+    #[arg(long, default_value_t = 1)]
+    reads: usize,
+}
+
+fn load(options: &LoadOptions) -> anyhow::Result<()> {
+    let load = driver::Load {
+        topic: options.topic.clone(),
+        partitions: options.partitions,
+        size: options.size,
+        acks: options.acks,
+        records: options.records,
+    };
+    let mut connection = connection::Connection::open(options.address)?;
+    connection.create_topic(&load.topic, load.partitions, None)?;
+    let rate = |took: std::time::Duration| load.records as f64 / took.as_secs_f64();
+    println!("produced {:.0} records/s", rate(driver::produce(options.address, &load)?));
+    for _ in 0..options.reads {
+        println!("consumed {:.0} records/s", rate(driver::consume(options.address, &load)?));
+    }
+    Ok(())
 }
 
 /// What to run, and on what.
@@ -69,5 +113,6 @@ pub(crate) struct Options {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Kafka(options) => kafka::run(&options),
+        Command::Load(options) => load(&options),
     }
 }
