@@ -74,7 +74,10 @@ impl Ledger {
     pub fn force_charge(&self, bytes: usize) -> Charge {
         let used = self.0.used.fetch_add(bytes, Ordering::AcqRel) + bytes;
         self.0.peak.fetch_max(used, Ordering::Relaxed);
-        Charge { ledger: self.clone(), bytes }
+        Charge {
+            ledger: self.clone(),
+            bytes,
+        }
     }
 
     fn take(&self, bytes: usize) -> Option<Charge> {
@@ -87,7 +90,10 @@ impl Ledger {
             })
             .ok()?;
         self.0.peak.fetch_max(previous + bytes, Ordering::Relaxed);
-        Some(Charge { ledger: self.clone(), bytes })
+        Some(Charge {
+            ledger: self.clone(),
+            bytes,
+        })
     }
 
     /// Bytes charged now.
@@ -140,7 +146,10 @@ impl Charge {
     pub fn split(&mut self, bytes: usize) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        Self { ledger: self.ledger.clone(), bytes }
+        Self {
+            ledger: self.ledger.clone(),
+            bytes,
+        }
     }
 
     /// Adds another charge of the same ledger to this one.

@@ -179,7 +179,10 @@ fn each_record(
             blamed.push((index, "a compacted topic needs a key".to_owned()));
         }
         if i64::from(record.offset_delta) != i64::from(index) {
-            blamed.push((index, "its offset does not follow the one before".to_owned()));
+            blamed.push((
+                index,
+                "its offset does not follow the one before".to_owned(),
+            ));
         }
         let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
         timestamp_in_bounds(Some(index), timestamp, topic, now_ms)?;

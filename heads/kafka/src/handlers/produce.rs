@@ -230,12 +230,20 @@ async fn outcome(index: i32, step: Step, ack: Ack) -> Outcome {
 fn refused(index: i32, code: ErrorCode, error: Option<&Error>) -> Outcome {
     let blamed = match error {
         Some(Error::Batch(BatchProblem::Records(blamed))) => blamed.clone(),
-        Some(Error::Batch(BatchProblem::Timestamp { index: Some(index), timestamp })) => {
-            vec![(*index, format!("timestamp {timestamp} is outside the topic's bounds"))]
+        Some(Error::Batch(BatchProblem::Timestamp {
+            index: Some(index),
+            timestamp,
+        })) => {
+            vec![(
+                *index,
+                format!("timestamp {timestamp} is outside the topic's bounds"),
+            )]
         }
         _ => Vec::new(),
     };
-    let record_errors = blamed.into_iter().map(|(at, why)| (i32::try_from(at).unwrap_or(-1), why.into()));
+    let record_errors = blamed
+        .into_iter()
+        .map(|(at, why)| (i32::try_from(at).unwrap_or(-1), why.into()));
     Outcome {
         index,
         error_code: code.code(),
