@@ -14,6 +14,7 @@ mod clients;
 mod codegen;
 mod docs;
 mod test;
+mod tidy;
 
 use std::path::PathBuf;
 
@@ -42,6 +43,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Checks the rules of the house that no compiler checks.
+    Tidy,
 }
 
 /// The workspace's folder.
@@ -55,5 +58,6 @@ fn main() -> anyhow::Result<()> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Docs { check } => docs::run(check),
         Command::Codegen { check } => codegen::run(check),
+        Command::Tidy => tidy::run(),
     }
 }
