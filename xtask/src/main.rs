@@ -13,6 +13,8 @@
 mod clients;
 mod codegen;
 mod docs;
+mod lint;
+mod new_head;
 mod test;
 mod tidy;
 
@@ -45,6 +47,11 @@ enum Command {
     },
     /// Checks the rules of the house that no compiler checks.
     Tidy,
+    /// Writes a new protocol's crate in the house's shape.
+    NewHead {
+        /// Its name: lower case, such as `amqp`.
+        name: String,
+    },
 }
 
 /// The workspace's folder.
@@ -59,5 +66,6 @@ fn main() -> anyhow::Result<()> {
         Command::Docs { check } => docs::run(check),
         Command::Codegen { check } => codegen::run(check),
         Command::Tidy => tidy::run(),
+        Command::NewHead { name } => new_head::run(&name),
     }
 }

@@ -18,14 +18,13 @@ struct Metric {
     help: String,
 }
 
-/// The unit that a name ends with.
+/// The unit that a name has; without one it counts what it names.
 fn unit(name: &str) -> &'static str {
-    let name = name.strip_suffix("_total").unwrap_or(name);
-    match name.rsplit('_').next() {
-        Some("bytes") => "bytes",
-        Some("seconds") => "seconds",
-        _ => "",
-    }
+    let has = |unit| name.split('_').any(|word| word == unit);
+    ["bytes", "seconds"]
+        .into_iter()
+        .find(|unit| has(*unit))
+        .unwrap_or("")
 }
 
 /// One row for each metric, by name.
