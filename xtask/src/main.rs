@@ -13,7 +13,10 @@
 mod clients;
 mod codegen;
 mod docs;
+mod lint;
+mod new_head;
 mod test;
+mod tidy;
 
 use std::path::PathBuf;
 
@@ -42,6 +45,13 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Checks the rules of the house that no compiler checks.
+    Tidy,
+    /// Writes a new protocol's crate in the house's shape.
+    NewHead {
+        /// Its name: lower case, such as `amqp`.
+        name: String,
+    },
 }
 
 /// The workspace's folder.
@@ -55,5 +65,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Docs { check } => docs::run(check),
         Command::Codegen { check } => codegen::run(check),
+        Command::Tidy => tidy::run(),
+        Command::NewHead { name } => new_head::run(&name),
     }
 }

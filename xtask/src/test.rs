@@ -26,8 +26,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         command.current_dir(&root);
         command
     };
-    crate::codegen::run(true)?;
-    println!("codegen: up to date");
+    let strict = arguments.strict || std::env::var("CI").is_ok_and(|ci| ci == "true");
+    if arguments.filter.is_none() {
+        crate::tidy::run()?;
+        crate::lint::run(strict)?;
+        crate::new_head::check()?;
+    }
     if arguments.filter.is_none() {
         let status = cargo()
             .args(["test", "--workspace", "--exclude", "stentor-tests"])
@@ -70,7 +74,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             why.map_or("yes", |(_, why)| why.as_str())
         );
     }
-    let strict = arguments.strict || std::env::var("CI").is_ok_and(|ci| ci == "true");
     if !missing.is_empty() && strict {
         bail!("{} clients could not be installed", missing.len());
     }

@@ -70,7 +70,6 @@ impl Ledger {
 
     /// Takes `bytes` whether they fit or not: for what is already allocated and may not be
     /// refused (replayed data at recovery). Others wait until it is paid back.
-    #[must_use]
     pub fn force_charge(&self, bytes: usize) -> Charge {
         let used = self.0.used.fetch_add(bytes, Ordering::AcqRel) + bytes;
         self.0.peak.fetch_max(used, Ordering::Relaxed);

@@ -74,7 +74,7 @@ impl Broker {
             return Err(Error::TopicExists(new.name));
         }
         self.refuse_collision(&new.name)?;
-        let partitions = new.partitions.unwrap_or(self.config().partitions);
+        let partitions = new.partitions.unwrap_or_else(|| self.config().partitions);
         self.check_partitions(partitions)?;
         let config = Arc::new(TopicConfig::parse(
             new.config.clone(),

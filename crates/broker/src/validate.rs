@@ -34,7 +34,7 @@ pub(crate) fn check(
     timestamp_in_bounds(None, header.max_timestamp, topic, now_ms)?;
     let compression = header
         .compression()
-        .ok_or_else(|| BatchProblem::Compression(header.attributes & 0b111))?;
+        .ok_or(BatchProblem::Compression(header.attributes & 0b111))?;
     let recompress = topic.compression.filter(|wanted| *wanted != compression);
     let bounded_past = topic.timestamp_before_max_ms != i64::MAX;
     let batch = if topic.is_compacted() || bounded_past || recompress.is_some() {

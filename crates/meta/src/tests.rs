@@ -1,3 +1,5 @@
+//! The control state across restarts, and the rules that it keeps.
+
 use super::*;
 
 fn new(name: &str) -> NewTopic {
@@ -35,7 +37,7 @@ fn everything_is_there_after_a_restart() {
         ..topic
     };
     assert_eq!(*meta.topics(), [kept]);
-    assert_eq!(meta.deleting(), [gone.clone()]);
+    assert_eq!(meta.deleting(), std::slice::from_ref(&gone));
     meta.finish_delete(gone.id).unwrap();
     assert!(meta.deleting().is_empty());
     assert_eq!(

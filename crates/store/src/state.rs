@@ -272,7 +272,7 @@ mod tests {
             blob: Some((90, Bytes::from_static(b"producers"))),
         };
         let bytes = state.encode(8);
-        assert_eq!(State::decode(&bytes), Some((8, state.clone())));
+        assert_eq!(State::decode(&bytes), Some((8, state)));
         for at in 0..bytes.len() {
             let mut broken = bytes.clone();
             broken[at] ^= 4;

@@ -109,10 +109,10 @@ fn stored(shared: &Shared, hash: Hash, user: &str) -> Option<Stored> {
     };
     let credential = shared.broker.meta().credential(user, mechanism)?;
     Some(Stored {
-        salt: credential.salt.clone(),
+        salt: credential.salt,
         iterations: credential.iterations,
-        stored_key: credential.stored_key.clone(),
-        server_key: credential.server_key.clone(),
+        stored_key: credential.stored_key,
+        server_key: credential.server_key,
     })
 }
 

@@ -139,6 +139,10 @@ impl KafkaSession {
             State::Closed | State::Step { .. } => {}
             State::Deciding { .. } | State::Refused { .. } => return Ok(Next::Wait),
         }
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "only the steps of the authentication are special"
+        )]
         match key {
             ApiKey::SaslHandshake if self.shared.config.sasl => {
                 Ok(self.handshake(header, key, body))

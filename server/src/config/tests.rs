@@ -1,7 +1,18 @@
+//! The configuration: layers, messages, and that nothing goes undocumented.
+
 use super::layers::{HTTP_KEYS, Loaded, Origin};
 use super::schema::{SECTIONS, Schema};
 use super::*;
 
+/// A file, variables, arguments, and the key that was meant.
+type Misspelt = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static [&'static str],
+    &'static str,
+);
+
+#[expect(clippy::disallowed_methods, reason = "a file of its own")]
 fn load(file: &str, env: &[(&str, &str)], set: &[&str]) -> Result<Loaded, String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("stentor.toml");
@@ -61,7 +72,7 @@ fn an_empty_file_gives_the_defaults() {
 
 #[test]
 fn unknown_keys_are_refused_with_the_nearest_name() {
-    let cases: [(&str, &[(&str, &str)], &[&str], &str); 4] = [
+    let cases: [Misspelt; 4] = [
         ("[http]\nlistn = \"off\"", &[], &[], "http.listen"),
         ("[htpt]\nlisten = \"off\"", &[], &[], "http.listen"),
         (

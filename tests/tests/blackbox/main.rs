@@ -6,6 +6,7 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::print_stderr,
     reason = "tests start processes and wait for real time"
 )]
 #![allow(clippy::unwrap_used, reason = "tests")]

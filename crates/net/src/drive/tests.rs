@@ -1,3 +1,5 @@
+//! The loop, with a toy protocol over a pipe in memory and paused time.
+
 use std::future::pending;
 use std::io::{Seek, SeekFrom, Write};
 

@@ -143,9 +143,10 @@ pub(super) async fn join_group(context: &Context, request: JoinGroupRequest) -> 
             ..JoinGroupResponse::default()
         },
         Err(error) => {
-            let member_id = match &error {
-                GroupError::MemberIdRequired(id) => id.as_str().into(),
-                _ => member_id,
+            let member_id = if let GroupError::MemberIdRequired(id) = &error {
+                id.as_str().into()
+            } else {
+                member_id
             };
             let error_code = group_code(&error).code();
             JoinGroupResponse {

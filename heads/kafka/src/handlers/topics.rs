@@ -92,7 +92,7 @@ async fn create(
         config,
         internal: false,
     };
-    let count = partitions.unwrap_or(broker.config().partitions);
+    let count = partitions.unwrap_or_else(|| broker.config().partitions);
     let created = broker
         .create_topic(new, dry_run)
         .await
