@@ -37,6 +37,9 @@ pub(crate) struct Log {
     pub(crate) state: State,
     /// Whether segments hold more than the checkpoint says.
     dirty: bool,
+    /// What a write or a sync has failed with. Nobody knows what is on the disk since: whoever comes
+    /// next, perhaps from another thread, must not write or sync on top of it.
+    failed: Option<Error>,
 }
 
 /// What opening a stream's folder found.
@@ -59,6 +62,7 @@ impl Log {
             file: None,
             state: State::default(),
             dirty: false,
+            failed: None,
         }
     }
 
@@ -201,9 +205,31 @@ impl Log {
         Ok(())
     }
 
+    /// Does what changes the disk, unless that has failed before.
+    fn unless_failed<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let result = work(self);
+        self.failed = result.as_ref().err().cloned();
+        result
+    }
+
     /// Appends batches to the newest segment, and begins new ones where they are due. What was
     /// appended can be read, and is durable after [`Log::checkpoint`].
     pub(crate) fn append(
+        &mut self,
+        chunks: &[Chunk],
+        config: &StreamConfig,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        self.unless_failed(|log| log.append_chunks(chunks, config, now_ms))
+    }
+
+    fn append_chunks(
         &mut self,
         chunks: &[Chunk],
         config: &StreamConfig,
@@ -261,11 +287,13 @@ impl Log {
         if active.len() == 0 || !is_old(&active, config, now_ms) {
             return Ok(false);
         }
-        active.sync(&*self.disk)?;
-        let segment = Segment::create(&*self.disk, &self.folder, active.next())?;
-        self.segments.push(Arc::new(segment));
-        self.dirty = true;
-        Ok(true)
+        self.unless_failed(|log| {
+            active.sync(&*log.disk)?;
+            let segment = Segment::create(&*log.disk, &log.folder, active.next())?;
+            log.segments.push(Arc::new(segment));
+            log.dirty = true;
+            Ok(true)
+        })
     }
 
     /// Whether there is something to make durable.
@@ -275,6 +303,15 @@ impl Log {
 
     /// Makes everything durable: segments, then the checkpoint that counts on them.
     pub(crate) fn checkpoint(
+        &mut self,
+        start: u64,
+        epochs: Vec<(i32, u64)>,
+        blob: Option<(u64, Bytes)>,
+    ) -> Result<(), Error> {
+        self.unless_failed(|log| log.sync_and_save(start, epochs, blob))
+    }
+
+    fn sync_and_save(
         &mut self,
         start: u64,
         epochs: Vec<(i32, u64)>,
