@@ -27,6 +27,7 @@ mod error;
 mod log;
 mod metrics;
 mod segment;
+pub mod sim;
 mod state;
 mod store;
 mod stream;
