@@ -1,6 +1,8 @@
 //! A stream's segments and its checkpoint. One thread at a time works on it; readers go by a copy
 //! of the list of segments.
 
+pub(crate) mod swap;
+
 use std::sync::Arc;
 
 use base::StreamId;
@@ -37,6 +39,9 @@ pub(crate) struct Log {
     pub(crate) state: State,
     /// Whether segments hold more than the checkpoint says.
     dirty: bool,
+    /// What a write or a sync has failed with. Nobody knows what is on the disk since: whoever comes
+    /// next, perhaps from another thread, must not write or sync on top of it.
+    failed: Option<Error>,
 }
 
 /// What opening a stream's folder found.
@@ -59,6 +64,7 @@ impl Log {
             file: None,
             state: State::default(),
             dirty: false,
+            failed: None,
         }
     }
 
@@ -99,6 +105,7 @@ impl Log {
             }
         }
         log.file = Some(file);
+        swap::recover(&*disk, &log.folder)?;
         let names = disk
             .list(&log.folder)
             .map_err(|e| Error::disk("list", disk.name(&log.folder), e))?;
@@ -201,9 +208,31 @@ impl Log {
         Ok(())
     }
 
+    /// Does what changes the disk, unless that has failed before.
+    fn unless_failed<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let result = work(self);
+        self.failed = result.as_ref().err().cloned();
+        result
+    }
+
     /// Appends batches to the newest segment, and begins new ones where they are due. What was
     /// appended can be read, and is durable after [`Log::checkpoint`].
     pub(crate) fn append(
+        &mut self,
+        chunks: &[Chunk],
+        config: &StreamConfig,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        self.unless_failed(|log| log.append_chunks(chunks, config, now_ms))
+    }
+
+    fn append_chunks(
         &mut self,
         chunks: &[Chunk],
         config: &StreamConfig,
@@ -261,11 +290,18 @@ impl Log {
         if active.len() == 0 || !is_old(&active, config, now_ms) {
             return Ok(false);
         }
-        active.sync(&*self.disk)?;
-        let segment = Segment::create(&*self.disk, &self.folder, active.next())?;
-        self.segments.push(Arc::new(segment));
-        self.dirty = true;
-        Ok(true)
+        self.unless_failed(|log| {
+            active.sync(&*log.disk)?;
+            let segment = Segment::create(&*log.disk, &log.folder, active.next())?;
+            log.segments.push(Arc::new(segment));
+            log.dirty = true;
+            Ok(true)
+        })
+    }
+
+    /// Where this stream's files are.
+    pub(crate) fn folder(&self) -> &str {
+        &self.folder
     }
 
     /// Whether there is something to make durable.
@@ -275,6 +311,15 @@ impl Log {
 
     /// Makes everything durable: segments, then the checkpoint that counts on them.
     pub(crate) fn checkpoint(
+        &mut self,
+        start: u64,
+        epochs: Vec<(i32, u64)>,
+        blob: Option<(u64, Bytes)>,
+    ) -> Result<(), Error> {
+        self.unless_failed(|log| log.sync_and_save(start, epochs, blob))
+    }
+
+    fn sync_and_save(
         &mut self,
         start: u64,
         epochs: Vec<(i32, u64)>,
@@ -327,12 +372,14 @@ impl Log {
             let too_large = config
                 .retention_bytes
                 .is_some_and(|max| size - segment.len() >= max);
+            // Compaction has left nothing in it.
+            let empty = segment.len() == 0;
             let too_old = config.retention_ms.is_some_and(|keep| {
                 let keep = i64::try_from(keep).unwrap_or(i64::MAX);
                 segment.max_timestamp() >= 0
                     && segment.max_timestamp() < now_ms.saturating_sub(keep)
             });
-            if !too_large && !too_old && next.base > start {
+            if !too_large && !too_old && !empty && next.base > start {
                 break;
             }
             size -= segment.len();
@@ -364,5 +411,6 @@ fn too_far(segment: &Segment, chunk: &Chunk) -> bool {
 
 fn is_old(segment: &Segment, config: &StreamConfig, now_ms: i64) -> bool {
     let age = now_ms.saturating_sub(segment.first_timestamp());
-    segment.first_timestamp() >= 0 && u64::try_from(age).is_ok_and(|age| age > config.segment_ms)
+    segment.first_timestamp() >= 0
+        && u64::try_from(age).is_ok_and(|age| age > config.segment_age_max())
 }

@@ -1,0 +1,309 @@
+//! A store on a simulated disk, the model of it, and random work on both.
+
+use std::sync::Arc;
+
+use base::{ByteSize, Clock, Ledger, Metrics, Millis, Offset, Rng, StreamId, Tasks, TopicId};
+use bytes::Bytes;
+use store::batch::{BatchBuilder, Compression};
+use store::sim::SimDisk;
+use store::{
+    AppendOptions, Config, Durability, Error, Parts, Store, StoreState, Stream, StreamConfig,
+};
+
+use crate::model::{Chunk, End, Life, Model};
+
+/// A store, and what its threads run on.
+pub(crate) struct Open {
+    pub(crate) store: Store,
+    pub(crate) tasks: Tasks,
+}
+
+pub(crate) fn config() -> Config {
+    Config {
+        wal_file_bytes: ByteSize(8 << 10),
+        tail_bytes: ByteSize(4 << 10),
+        async_sync_interval: Millis(3_600_000),
+        ..Config::default()
+    }
+}
+
+/// Opens the directory.
+pub(crate) fn open(disk: &SimDisk, config: Config) -> Result<Open, Error> {
+    let tasks = Tasks::current();
+    let parts = Parts {
+        disk: Arc::new(disk.clone()),
+        clock: Clock::manual(1_000_000),
+        ledger: Ledger::new(1 << 30),
+        tasks: tasks.clone(),
+        metrics: Metrics::default(),
+    };
+    let store = Store::open(config, parts).inspect_err(|_| tasks.signal())?;
+    Ok(Open { store, tasks })
+}
+
+impl Open {
+    /// Closes in order if it can be; nothing of it runs on.
+    pub(crate) async fn close(self) -> Result<(), Error> {
+        let closed = self.store.close().await;
+        self.tasks.signal();
+        drop(self.store);
+        self.tasks.join_threads();
+        closed
+    }
+}
+
+pub(crate) fn id(number: u32) -> StreamId {
+    StreamId {
+        topic: TopicId(uuid::Uuid::from_u128(7)),
+        partition: number,
+    }
+}
+
+pub(crate) fn stream_config(is_async: bool) -> StreamConfig {
+    StreamConfig {
+        segment_bytes: 6000,
+        index_interval_bytes: 700,
+        durability: if is_async {
+            Durability::Async
+        } else {
+            Durability::Sync
+        },
+        ..StreamConfig::default()
+    }
+}
+
+/// A batch of `records` records, `size` bytes each.
+pub(crate) fn batch(rng: &Rng, records: u64, size: usize) -> Bytes {
+    let mut builder = BatchBuilder::new();
+    for _ in 0..records {
+        let byte = rng.below(256) as u8;
+        builder.push(rng.below(1000) as i64, None, Some(&vec![byte; size]), []);
+    }
+    builder.build(Compression::None).unwrap()
+}
+
+/// What everything is known to be.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) rng: Rng,
+    pub(crate) models: Vec<Model>,
+    pub(crate) epoch: i32,
+    pub(crate) log: Vec<String>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            rng: Rng::seeded(seed),
+            models: Vec::new(),
+            epoch: -1,
+            log: Vec::new(),
+        }
+    }
+
+    /// A copy with a generator of its own.
+    pub(crate) fn fork(&self, seed: u64) -> Self {
+        Self {
+            rng: Rng::seeded(seed),
+            ..self.clone()
+        }
+    }
+
+    fn note(&mut self, what: impl Into<String>) {
+        self.log.push(what.into());
+    }
+
+    /// Compares an opened store with the models, and opens the streams for work.
+    pub(crate) fn check_reopened(&mut self, open: &Open, end: End) -> Result<(), String> {
+        self.note(format!("reopened after {end:?}"));
+        self.epoch += 1;
+        for model in &mut self.models {
+            model.check_reopened(&open.store, end)?;
+            if model.life == Life::Dying {
+                let id = model.id;
+                open.store
+                    .remove(id)
+                    .map_err(|e| format!("removing {id} again: {e}"))?;
+                model.life = Life::Removed;
+            }
+            if model.life == Life::Lives {
+                open.store
+                    .create(model.id, stream_config(model.is_async))
+                    .map_err(|e| e.to_string())?;
+            }
+        }
+        let known = |id: &StreamId| self.models.iter().any(|model| model.id == *id);
+        match open.store.streams().into_iter().find(|id| !known(id)) {
+            Some(id) => Err(format!("nobody created {id}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Compares everything that can be read now.
+    pub(crate) fn check(&self, open: &Open) -> Result<(), String> {
+        for model in self.models.iter().filter(|m| m.life == Life::Lives) {
+            if let Some(stream) = open.store.stream(model.id) {
+                model.check(&stream)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One random operation. An error of the store is handed back: is it right?
+    pub(crate) async fn step(&mut self, open: &Open) -> Result<(), Error> {
+        let living: Vec<usize> = (0..self.models.len())
+            .filter(|at| self.models[*at].life == Life::Lives)
+            .collect();
+        if living.is_empty() || (living.len() < 4 && self.rng.below(10) == 0) {
+            return self.create(open);
+        }
+        let at = living[self.rng.below(living.len() as u64) as usize];
+        let Some(stream) = open.store.stream(self.models[at].id) else {
+            return Err(Error::Removed(self.models[at].id));
+        };
+        match self.rng.below(20) {
+            0..=6 => self.append(at, &stream).await,
+            7..=11 => {
+                for _ in 0..self.rng.below(6) {
+                    self.append(at, &stream).await?;
+                }
+                self.wait(at, &stream).await
+            }
+            12 | 13 => self.wait(at, &stream).await,
+            14 => self.flush(open),
+            15 | 16 => self.trim(at, &stream),
+            17 if self.rng.below(2) == 0 => self.remove(at, open),
+            18 => self.configure(at, &stream, open),
+            _ => {
+                self.blob(at, &stream);
+                Ok(())
+            }
+        }
+    }
+
+    fn create(&mut self, open: &Open) -> Result<(), Error> {
+        let id = id(self.models.len() as u32);
+        let is_async = self.rng.below(3) == 0;
+        self.note(format!("create {id}, async: {is_async}"));
+        open.store.create(id, stream_config(is_async))?;
+        self.models.push(Model::new(id, is_async));
+        Ok(())
+    }
+
+    async fn append(&mut self, at: usize, stream: &Stream) -> Result<(), Error> {
+        let records = 1 + self.rng.below(4);
+        let size = match self.rng.below(12) {
+            0 => 9000 / records,
+            1..=3 => self.rng.below(1500),
+            _ => self.rng.below(200),
+        };
+        let batch = batch(&self.rng, records, size as usize);
+        let model = &mut self.models[at];
+        let base = model.end();
+        let mut bytes = batch.to_vec();
+        bytes[..8].copy_from_slice(&(base as i64).to_be_bytes());
+        bytes[12..16].copy_from_slice(&self.epoch.to_be_bytes());
+        let options = AppendOptions {
+            epoch: self.epoch,
+            ..AppendOptions::default()
+        };
+        let id = model.id;
+        self.log.push(format!(
+            "append {base}+{records} to {id}, {} bytes",
+            batch.len()
+        ));
+        // Known before the answer: after a crash it may be there or not.
+        let next = base + records;
+        self.models[at].chunks.push(Chunk {
+            base,
+            next,
+            epoch: self.epoch,
+            bytes,
+        });
+        loop {
+            match stream.append(batch.clone(), options) {
+                Err(Error::Busy) => tokio::task::yield_now().await,
+                Ok(appended) => {
+                    assert_eq!(appended.first, Offset(base), "{:?}", self.log);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn wait(&mut self, at: usize, stream: &Stream) -> Result<(), Error> {
+        let model = &mut self.models[at];
+        let (id, end) = (model.id, model.end());
+        self.log
+            .push(format!("wait for {id} to be durable up to {end}"));
+        stream.durable(Offset(end)).await?;
+        model.acked = end;
+        if !model.is_async {
+            model.synced = end;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, open: &Open) -> Result<(), Error> {
+        self.note("flush");
+        open.store.flush()?;
+        for model in self.models.iter_mut().filter(|m| m.life == Life::Lives) {
+            model.flushed();
+        }
+        Ok(())
+    }
+
+    fn trim(&mut self, at: usize, stream: &Stream) -> Result<(), Error> {
+        let model = &mut self.models[at];
+        let end = stream.end().0;
+        let to = model.start + self.rng.below(end - model.start + 1);
+        self.log.push(format!("trim {} to {to}", model.id));
+        model.start_asked = to;
+        let start = stream.trim_to(Offset(to))?;
+        assert_eq!(start, Offset(to));
+        model.start = to;
+        if model.is_async {
+            model.synced = model.synced.max(to);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, at: usize, open: &Open) -> Result<(), Error> {
+        let model = &mut self.models[at];
+        self.log.push(format!("remove {}", model.id));
+        model.life = Life::Dying;
+        open.store.remove(model.id)?;
+        model.life = Life::Removed;
+        Ok(())
+    }
+
+    fn configure(&mut self, at: usize, stream: &Stream, open: &Open) -> Result<(), Error> {
+        let model = &mut self.models[at];
+        model.is_async = !model.is_async;
+        let is_async = model.is_async;
+        self.log
+            .push(format!("configure {}, async: {is_async}", model.id));
+        stream.configure(stream_config(is_async));
+        if let StoreState::Stopped(error) = open.store.state() {
+            return Err(error);
+        }
+        if !is_async {
+            // What was promised to nobody is synced on the way.
+            (model.acked, model.synced) = (model.end(), model.end());
+        }
+        Ok(())
+    }
+
+    fn blob(&mut self, at: usize, stream: &Stream) {
+        let model = &mut self.models[at];
+        let (place, blob) = (model.end(), Bytes::from(vec![model.blobs.len() as u8; 40]));
+        self.log.push(format!(
+            "blob {} of {} at {place}",
+            model.blobs.len(),
+            model.id
+        ));
+        model.blobs.push((place, blob.clone()));
+        stream.checkpoint_blob(Offset(place), blob);
+    }
+}
