@@ -49,7 +49,7 @@ pub struct Partition {
     stream: Stream,
     epoch: i32,
     config: RwLock<Arc<TopicConfig>>,
-    inner: Mutex<Inner>,
+    inner: Arc<Mutex<Inner>>,
     shared: Arc<Shared>,
 }
 
@@ -75,9 +75,17 @@ impl Partition {
     ) -> Result<Self, Error> {
         let limit = shared.config.producers_per_partition_max;
         let producers = load_producers(&stream, limit, shared.clock.unix_ms())?;
-        let inner = Mutex::new(Inner {
+        let inner = Arc::new(Mutex::new(Inner {
             producers,
             since_snapshot: 0,
+        }));
+        // Producers' sequences must survive that their records are compacted away. Whoever is
+        // asked for them while an append is under way waits for it, so that none is missed.
+        let weak = Arc::downgrade(&inner);
+        stream.pin_batches(move || {
+            weak.upgrade()
+                .map(|inner| inner.lock().producers.batches())
+                .unwrap_or_default()
         });
         Ok(Self {
             topic,

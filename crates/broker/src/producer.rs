@@ -192,6 +192,14 @@ impl ProducerTable {
         self.states.is_empty()
     }
 
+    /// The first offsets of all batches that are remembered.
+    pub(crate) fn batches(&self) -> Vec<Offset> {
+        let states = self.states.values();
+        states
+            .flat_map(|state| state.batches.iter().map(|batch| batch.offset))
+            .collect()
+    }
+
     pub(crate) fn list(&self) -> Vec<ProducerInfo> {
         let mut list: Vec<_> = self
             .states

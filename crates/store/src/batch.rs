@@ -13,7 +13,8 @@ use bytes::{Bytes, BytesMut};
 
 pub use build::{BatchBuilder, rebuild};
 pub use compress::{Compression, compress, decompress};
-pub use records::{Header, Headers, Record, records};
+pub(crate) use records::put_with_time;
+pub use records::{Header, Headers, Record, encoded_records, records};
 
 /// The header's length in bytes.
 pub const HEADER_LEN: usize = 61;
@@ -171,6 +172,12 @@ impl BatchHeader {
     #[must_use]
     pub fn delete_horizon(&self) -> Option<i64> {
         (self.attributes & (1 << 6) != 0).then_some(self.base_timestamp)
+    }
+
+    /// Whether compaction has taken records out of it.
+    #[must_use]
+    pub fn has_holes(&self) -> bool {
+        i64::from(self.count) <= i64::from(self.last_offset_delta)
     }
 
     /// One past the last record's offset.

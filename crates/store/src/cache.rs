@@ -61,6 +61,25 @@ impl Cache {
         }
     }
 
+    /// What a stream has in segments below `below` goes at once. The caller holds no lock of a
+    /// stream's tail.
+    pub(crate) fn forget(&self, stream: &Arc<StreamShared>, below: u64) {
+        let mut order = self.order.lock();
+        let mut gone = stream.tail.lock().forget(below);
+        let this = Arc::downgrade(stream);
+        // They are the oldest of what is noted for the stream.
+        for flushed in order.iter_mut().filter(|f| f.stream.ptr_eq(&this)) {
+            let taken = flushed.bytes.min(gone);
+            flushed.bytes -= taken;
+            gone -= taken;
+            self.bytes.fetch_sub(taken, Ordering::Relaxed);
+            if gone == 0 {
+                break;
+            }
+        }
+        order.retain(|flushed| flushed.bytes > 0);
+    }
+
     /// A stream is gone with this much that was in no segment.
     pub(crate) fn dropped(&self, unflushed: usize) {
         self.bytes.fetch_sub(unflushed as u64, Ordering::Relaxed);

@@ -17,6 +17,10 @@ pub struct Config {
     pub tail_bytes: ByteSize,
     /// How often old segments are looked for, and compaction is considered.
     pub maintenance_interval: Millis,
+    /// How much memory a pass of compaction takes at most to remember keys, out of `memory.limit`
+    /// and as it is needed. 64 MiB are enough for a million keys of any length; where a stream has
+    /// more new ones, it takes several passes.
+    pub compaction_memory_bytes: ByteSize,
     /// How often what was appended with `durability = "async"` is synced, at the latest.
     pub async_sync_interval: Millis,
     /// Start although the write-ahead log is damaged: keep all that is intact, fence the streams
@@ -31,6 +35,7 @@ impl Default for Config {
             commit_queue_bytes: ByteSize(32 << 20),
             tail_bytes: ByteSize(64 << 20),
             maintenance_interval: Millis(60_000),
+            compaction_memory_bytes: ByteSize(64 << 20),
             async_sync_interval: Millis(5000),
             accept_damage: false,
         }
@@ -81,6 +86,19 @@ pub struct StreamConfig {
     pub max_compaction_lag_ms: u64,
     /// When an append is acknowledged.
     pub durability: Durability,
+}
+
+impl StreamConfig {
+    /// Age at which a new segment begins, in milliseconds. What must be compacted by a certain age
+    /// must be out of the newest segment by then.
+    #[must_use]
+    pub fn segment_age_max(&self) -> u64 {
+        if self.cleanup.compact {
+            self.segment_ms.min(self.max_compaction_lag_ms)
+        } else {
+            self.segment_ms
+        }
+    }
 }
 
 impl Default for StreamConfig {

@@ -13,13 +13,14 @@
 //! nothing is written any more.
 //!
 //! Where to read on: [`store`](Store) for threads and locks, `wal.rs` for the log's frames,
-//! `log.rs` and `segment.rs` for what is at rest, [`batch`] for the layout of batches,
+//! `log.rs` and `segment.rs` for what is at rest, `compact.rs` for compaction, [`batch`] for the layout of batches,
 //! `disk.rs` for what is asked of a disk. It knows batches and offsets, but no topic, producer,
 //! group or protocol.
 
 pub mod batch;
 mod cache;
 mod commit;
+mod compact;
 mod config;
 pub mod disk;
 mod error;

@@ -1,6 +1,8 @@
 //! A stream's segments and its checkpoint. One thread at a time works on it; readers go by a copy
 //! of the list of segments.
 
+pub(crate) mod swap;
+
 use std::sync::Arc;
 
 use base::StreamId;
@@ -99,6 +101,7 @@ impl Log {
             }
         }
         log.file = Some(file);
+        swap::recover(&*disk, &log.folder)?;
         let names = disk
             .list(&log.folder)
             .map_err(|e| Error::disk("list", disk.name(&log.folder), e))?;
@@ -268,6 +271,11 @@ impl Log {
         Ok(true)
     }
 
+    /// Where this stream's files are.
+    pub(crate) fn folder(&self) -> &str {
+        &self.folder
+    }
+
     /// Whether there is something to make durable.
     pub(crate) fn is_dirty(&self) -> bool {
         self.dirty
@@ -327,12 +335,14 @@ impl Log {
             let too_large = config
                 .retention_bytes
                 .is_some_and(|max| size - segment.len() >= max);
+            // Compaction has left nothing in it.
+            let empty = segment.len() == 0;
             let too_old = config.retention_ms.is_some_and(|keep| {
                 let keep = i64::try_from(keep).unwrap_or(i64::MAX);
                 segment.max_timestamp() >= 0
                     && segment.max_timestamp() < now_ms.saturating_sub(keep)
             });
-            if !too_large && !too_old && next.base > start {
+            if !too_large && !too_old && !empty && next.base > start {
                 break;
             }
             size -= segment.len();
@@ -364,5 +374,6 @@ fn too_far(segment: &Segment, chunk: &Chunk) -> bool {
 
 fn is_old(segment: &Segment, config: &StreamConfig, now_ms: i64) -> bool {
     let age = now_ms.saturating_sub(segment.first_timestamp());
-    segment.first_timestamp() >= 0 && u64::try_from(age).is_ok_and(|age| age > config.segment_ms)
+    segment.first_timestamp() >= 0
+        && u64::try_from(age).is_ok_and(|age| age > config.segment_age_max())
 }

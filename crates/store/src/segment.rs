@@ -8,6 +8,7 @@
 
 mod index;
 mod ranges;
+mod walk;
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -70,6 +71,8 @@ struct Inner {
     /// How many index entries are in their file.
     saved: usize,
     since_entry: u64,
+    /// When the first tombstones in it may go, as far as that is known; `i64::MAX` for never.
+    horizon: i64,
 }
 
 /// How a scan of a segment ended.
@@ -106,6 +109,21 @@ impl Segment {
         Ok(Self::with(disk, folder, base, file, Index::default()))
     }
 
+    /// A new, empty one in a file with another ending. It gets its name and its indexes when it
+    /// takes its place ([`Segment::save_index`]).
+    pub(crate) fn create_aside(
+        disk: &dyn Disk,
+        folder: &str,
+        base: u64,
+        ending: &str,
+    ) -> Result<Self, Error> {
+        let path = path(folder, base, ending);
+        let fails = |e| Error::disk("create", disk.name(&path), e);
+        let file = disk.create(&path).map_err(fails)?;
+        file.truncate(0).map_err(fails)?;
+        Ok(Self::with(disk, folder, base, file, Index::default()))
+    }
+
     /// One that exists, not scanned yet.
     pub(crate) fn open(disk: &dyn Disk, folder: &str, base: u64) -> Result<Self, Error> {
         let path = path(folder, base, "log");
@@ -137,6 +155,7 @@ impl Segment {
                 index,
                 saved,
                 since_entry: u64::MAX / 2,
+                horizon: i64::MAX,
             }),
             verified: Mutex::default(),
         }
@@ -158,6 +177,23 @@ impl Segment {
     /// The first batch's timestamp, -1 for none.
     pub(crate) fn first_timestamp(&self) -> i64 {
         self.inner.read().first_timestamp
+    }
+
+    /// When the first tombstones in it may go, in milliseconds since 1970, as far as that is
+    /// known: what was there before the start is not looked through for it.
+    pub(crate) fn horizon(&self) -> Option<i64> {
+        Some(self.inner.read().horizon).filter(|at| *at != i64::MAX)
+    }
+
+    /// It holds tombstones that may go at `at`.
+    pub(crate) fn note_horizon(&self, at: i64) {
+        let mut inner = self.inner.write();
+        inner.horizon = inner.horizon.min(at);
+    }
+
+    /// All of it has been looked through for tombstones: they may go at `at`, or there are none.
+    pub(crate) fn set_horizon(&self, at: Option<i64>) {
+        self.inner.write().horizon = at.unwrap_or(i64::MAX);
     }
 
     fn damaged(&self, position: u64, what: impl Into<String>) -> Error {
@@ -230,7 +266,17 @@ impl Segment {
 
     /// Makes what was appended durable. The indexes are written, not synced: they are hints.
     pub(crate) fn sync(&self, disk: &dyn Disk) -> Result<(), Error> {
-        self.file.sync().map_err(self.failed("sync"))?;
+        self.sync_batches()?;
+        self.save_index(disk)
+    }
+
+    /// Makes the batches durable, and leaves the indexes alone.
+    pub(crate) fn sync_batches(&self) -> Result<(), Error> {
+        self.file.sync().map_err(self.failed("sync"))
+    }
+
+    /// Writes what the indexes' files lack.
+    pub(crate) fn save_index(&self, disk: &dyn Disk) -> Result<(), Error> {
         let mut inner = self.inner.write();
         let from = inner.saved;
         inner.index.save(disk, &self.folder, self.base, from)?;
@@ -277,6 +323,9 @@ impl Segment {
                 }
             }
             seen(&header);
+            if let Some(horizon) = header.delete_horizon() {
+                self.note_horizon(horizon);
+            }
             let next = header.next_offset();
             self.inner.write().note(
                 self.base,

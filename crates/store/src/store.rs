@@ -2,9 +2,10 @@
 //!
 //! Threads: the *committer* writes the write-ahead log; the *page writer* writes what waits for no
 //! disk; the *flusher* moves what is in full files of the write-ahead log to segments, so that the
-//! files can be used again; *maintenance* applies retention and compaction. Locks, outer first: a
-//! stream's log, its tail, a queue.
+//! files can be used again; *maintenance* applies retention, *compaction* compacts. Locks, outer
+//! first: upkeep, a stream's log, the cache, a stream's tail, a queue.
 
+mod compaction;
 mod open;
 mod work;
 
@@ -96,6 +97,10 @@ pub(crate) struct Shared {
     flush_wake: Condvar,
     flush_done: Condvar,
     report: RecoveryReport,
+    /// Set when the store is being closed.
+    closing: AtomicBool,
+    /// Held by whoever works on segments in the background, so that a close can wait for them.
+    upkeep: RwLock<()>,
     lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
 
@@ -239,6 +244,16 @@ impl Store {
         // They also end when nothing is written any more.
         self.0.check_running()?;
         let result = self.0.flush_all();
+        result.inspect_err(|error| self.0.stop(error))
+    }
+
+    /// Compacts the streams of which it is due, now instead of when their time comes. Blocks.
+    ///
+    /// # Errors
+    /// Whatever the disk answers; then the store has stopped.
+    pub fn compact(&self) -> Result<(), Error> {
+        self.0.check_running()?;
+        let result = self.0.compact();
         result.inspect_err(|error| self.0.stop(error))
     }
 

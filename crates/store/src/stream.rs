@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::batch::{self, BatchHeader, PLACE_LEN};
 use crate::commit::{Append, Work};
+use crate::compact::Pins;
 use crate::config::{Durability, StreamConfig};
 use crate::error::Error;
 use crate::log::Log;
@@ -62,6 +63,9 @@ pub(crate) struct Shared {
     pub(crate) removed: AtomicBool,
     /// Why it takes nothing more.
     pub(crate) fenced: OnceLock<Error>,
+    /// Why it is not compacted any more.
+    pub(crate) uncleanable: OnceLock<Error>,
+    pub(crate) pins: RwLock<Option<Pins>>,
 }
 
 impl Shared {
@@ -86,6 +90,8 @@ impl Shared {
             segments: RwLock::new(segments),
             removed: AtomicBool::new(false),
             fenced: OnceLock::new(),
+            uncleanable: OnceLock::new(),
+            pins: RwLock::new(None),
         }
     }
 
@@ -132,6 +138,14 @@ impl Shared {
         if checkpoint && (log.is_dirty() || new_blob) {
             log.checkpoint(self.start.load(Ordering::Acquire), epochs, blob)?;
             store.metrics.flushes.inc();
+        }
+        Ok(())
+    }
+
+    /// Makes durable what is in segments already.
+    pub(crate) fn flush_dirty(self: &Arc<Self>, store: &store::Shared) -> Result<(), Error> {
+        if self.log.lock().is_dirty() {
+            self.flush(store, true)?;
         }
         Ok(())
     }
@@ -374,6 +388,19 @@ impl Stream {
         store.metrics.retained_bytes.inc_by(removed);
         *self.0.segments.write() = log.segments();
         Ok(Offset(start))
+    }
+
+    /// Asks `pins` at every compaction for the first offsets of batches of which the headers stay
+    /// although no record is left in them. It is called on the compaction's thread and may block
+    /// for as long as an append takes.
+    pub fn pin_batches(&self, pins: impl Fn() -> Vec<Offset> + Send + Sync + 'static) {
+        *self.0.pins.write() = Some(Pins(Box::new(pins)));
+    }
+
+    /// Below this offset compaction has been.
+    #[must_use]
+    pub fn cleaned(&self) -> Offset {
+        Offset(self.0.log.lock().state.cleaned)
     }
 
     /// Keeps `blob`, which belongs to offset `at`, with the next checkpoint that counts everything

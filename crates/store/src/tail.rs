@@ -94,19 +94,24 @@ impl Tail {
             .collect()
     }
 
-    /// Forgets what is in segments and below `below`.
-    pub(crate) fn forget(&mut self, below: u64) {
+    /// Forgets what is in segments and below `below`; returns its bytes.
+    pub(crate) fn forget(&mut self, below: u64) -> u64 {
+        let mut bytes = 0;
         let below = below.min(self.flushed);
         while self
             .kept
             .front()
             .is_some_and(|kept| kept.chunk.next <= below)
         {
-            self.kept.pop_front();
+            bytes += self
+                .kept
+                .pop_front()
+                .map_or(0, |kept| kept.chunk.len() as u64);
         }
         if self.kept.is_empty() {
             self.kept.shrink_to(16);
         }
+        bytes
     }
 
     /// The largest epoch that is at most `asked`, and where it ends.

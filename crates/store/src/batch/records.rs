@@ -54,17 +54,46 @@ impl<'a> Iterator for Headers<'a> {
 
 /// The records in `bytes`, which are what follows the header, decompressed.
 pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<Record<'_>, BatchError>> {
+    encoded_records(bytes).map(|record| record.map(|(record, _)| record))
+}
+
+/// As [`records`], each with its own bytes, its length included.
+pub fn encoded_records(
+    bytes: &[u8],
+) -> impl Iterator<Item = Result<(Record<'_>, &[u8]), BatchError>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
+        let before = rest;
         let record = record(&mut rest);
         if record.is_err() {
             rest = &[];
         }
-        Some(record)
+        let encoded = before.get(..before.len() - rest.len()).unwrap_or_default();
+        Some(record.map(|record| (record, encoded)))
     })
+}
+
+/// Appends the record whose bytes are `encoded` to `out`, with another time.
+pub(crate) fn put_with_time(
+    out: &mut Vec<u8>,
+    mut encoded: &[u8],
+    timestamp_delta: i64,
+) -> Result<(), BatchError> {
+    let rest = &mut encoded;
+    varint(rest)?;
+    let (attributes, mut rest) = rest.split_first().ok_or(BatchError::Record("attributes"))?;
+    varlong(&mut rest)?;
+    let mut time = Vec::with_capacity(10);
+    put_varint(&mut time, timestamp_delta);
+    let length = 1 + time.len() + rest.len();
+    put_varint(out, i64::try_from(length).unwrap_or(i64::MAX));
+    out.push(*attributes);
+    out.extend_from_slice(&time);
+    out.extend_from_slice(rest);
+    Ok(())
 }
 
 fn record<'a>(rest: &mut &'a [u8]) -> Result<Record<'a>, BatchError> {

@@ -107,6 +107,8 @@ impl Store {
                 flush_wake: Condvar::new(),
                 flush_done: Condvar::new(),
                 report,
+                closing: AtomicBool::new(false),
+                upkeep: RwLock::new(()),
                 lock: Mutex::new(Some(lock)),
                 config,
                 parts,
@@ -138,10 +140,18 @@ impl Shared {
         tasks
             .thread("store.flush", move || store.run_flusher())
             .map_err(fails)?;
+        self.spawn_upkeep("store.maintain", Self::maintain);
+        self.spawn_upkeep("store.compact", Self::compact_due);
+        Ok(())
+    }
+
+    /// Does `work` every now and then, as long as the store lives.
+    fn spawn_upkeep(self: &Arc<Self>, name: &'static str, work: fn(&Self)) {
         let weak = Arc::downgrade(self);
         let every = Duration::from_millis(self.config.maintenance_interval.0.max(1));
-        let (tasks, mut shutdown) = (tasks.clone(), tasks.shutdown());
-        self.parts.tasks.spawn("store.maintain", async move {
+        let tasks = self.parts.tasks.clone();
+        let mut shutdown = tasks.shutdown();
+        self.parts.tasks.spawn(name, async move {
             loop {
                 tokio::select! {
                     biased;
@@ -149,13 +159,12 @@ impl Shared {
                     () = tokio::time::sleep(every) => {}
                 }
                 let Some(store) = weak.upgrade() else { return };
-                let done = tasks.spawn_blocking("store.maintain.run", move || store.maintain());
+                let done = tasks.spawn_blocking(name, move || work(&store));
                 if done.await.is_err() {
                     return;
                 }
             }
         });
-        Ok(())
     }
 }
 

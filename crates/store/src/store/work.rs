@@ -189,6 +189,9 @@ impl Shared {
         if self.lock.lock().is_none() {
             return Ok(());
         }
+        // Whatever works on segments ends, and does not begin again.
+        self.closing.store(true, Ordering::Release);
+        let _alone = self.upkeep.write();
         self.commits.wait_done();
         self.pages.wait_done();
         self.commits.close();
@@ -234,6 +237,16 @@ impl Shared {
         Ok(())
     }
 
+    /// Runs compaction, as its thread does.
+    pub(super) fn compact_due(&self) {
+        if let Err(error) = self.compact() {
+            warn!(%error, "compaction failed");
+            if !matches!(error, Error::Removed(_)) {
+                self.stop(&error);
+            }
+        }
+    }
+
     /// Applies retention to every stream.
     pub(super) fn maintain(&self) {
         let now_ms = self.parts.clock.unix_ms();
@@ -251,17 +264,43 @@ impl Shared {
         }
     }
 
+    /// Moves what is old or large enough for a segment of its own from the tail to segments, and
+    /// begins a new one behind it. Without it a quiet stream would stay in the write-ahead log.
+    pub(super) fn settle(&self, stream: &Arc<StreamShared>, now_ms: i64) -> Result<(), Error> {
+        let config = stream.config.read().clone();
+        let (bytes, oldest) = {
+            let tail = stream.tail.lock();
+            let first = tail.from(tail.flushed).next();
+            let bytes = tail.from(tail.flushed).map(|chunk| chunk.len() as u64);
+            (bytes.sum::<u64>(), first.map(|chunk| chunk.max_timestamp))
+        };
+        let is_old = oldest.filter(|at| *at >= 0).is_some_and(|at| {
+            u64::try_from(now_ms.saturating_sub(at)).is_ok_and(|age| age > config.segment_age_max())
+        });
+        if is_old || bytes >= config.segment_bytes {
+            stream.flush(self, true)?;
+        }
+        let mut log = stream.log.lock();
+        if !stream.removed.load(Ordering::Acquire) && log.roll_old(&config, now_ms)? {
+            *stream.segments.write() = log.segments();
+        }
+        Ok(())
+    }
+
     fn retain(&self, stream: &Arc<StreamShared>, now_ms: i64) -> Result<(), Error> {
+        let _held = self.upkeep.read();
+        if !self.is_open() {
+            return Ok(());
+        }
+        self.settle(stream, now_ms)?;
         let config = stream.config.read().clone();
         let start = stream.start.load(Ordering::Acquire);
+        if !config.cleanup.delete {
+            return Ok(());
+        }
         let wanted = {
-            let mut log = stream.log.lock();
+            let log = stream.log.lock();
             if stream.removed.load(Ordering::Acquire) {
-                return Ok(());
-            }
-            log.roll_old(&config, now_ms)?;
-            *stream.segments.write() = log.segments();
-            if !config.cleanup.delete {
                 return Ok(());
             }
             log.retained_start(&config, start, now_ms)

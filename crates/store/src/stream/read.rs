@@ -172,6 +172,20 @@ impl Stream {
         };
         let max = at_rest.max(in_tail);
         if max < 0 {
+            return Ok(None);
+        }
+        if let Some(found) = self.by_timestamp(max)? {
+            return Ok(Some(found));
+        }
+        // Compaction has taken the record, and kept its batch's header.
+        let mut max = -1;
+        for header in self.headers(Offset(start))? {
+            let header = header?;
+            if header.count > 0 {
+                max = max.max(header.max_timestamp);
+            }
+        }
+        if max < 0 {
             Ok(None)
         } else {
             self.by_timestamp(max)
@@ -202,7 +216,8 @@ impl Stream {
 fn first_record(batch: &[u8], at: i64, start: u64) -> Result<Option<(Offset, i64, i32)>, Error> {
     let header = BatchHeader::parse(batch)?;
     let base = u64::try_from(header.base_offset).unwrap_or(0);
-    if header.is_log_append_time() && header.max_timestamp >= at {
+    let append_time = header.is_log_append_time();
+    if append_time && header.max_timestamp >= at && !header.has_holes() {
         return Ok(Some((
             Offset(base.max(start)),
             header.max_timestamp,
@@ -221,7 +236,11 @@ fn first_record(batch: &[u8], at: i64, start: u64) -> Result<Option<(Offset, i64
     for record in batch::records(&plain) {
         let record = record?;
         let offset = base + u64::try_from(record.offset_delta).unwrap_or(0);
-        let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
+        let timestamp = if append_time {
+            header.max_timestamp
+        } else {
+            header.base_timestamp.saturating_add(record.timestamp_delta)
+        };
         if timestamp >= at && offset >= start {
             return Ok(Some((Offset(offset), timestamp, header.leader_epoch)));
         }
