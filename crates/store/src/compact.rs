@@ -130,10 +130,12 @@ impl<'a> Pass<'a> {
             pins: pins.unwrap_or_default().iter().map(|pin| pin.0).collect(),
             last: self.plan.stop,
         };
-        for group in self.plan.groups(&self.config, end) {
-            if !self.rewrite(group, &rules)? {
+        let mut rest = self.plan.below(end);
+        while !rest.is_empty() {
+            let Some(taken) = self.rewrite(rest, &rules)? else {
                 return Ok(Outcome::GivenUp);
-            }
+            };
+            rest = rest.get(taken..).unwrap_or_default();
         }
         if end > self.plan.from {
             let mut log = self.stream.log.lock();
@@ -187,17 +189,23 @@ impl<'a> Pass<'a> {
         self.store.parts.ledger.force_charge(bytes)
     }
 
-    /// Puts what is left of `group` in its place. False when the pass is to be given up.
-    fn rewrite(&mut self, group: &[Arc<Segment>], rules: &Rules) -> Result<bool, Failure> {
-        let Some(first) = group.first() else {
-            return Ok(true);
+    /// Puts what is left of the first of `segments`, and of as many behind it as fit in the same
+    /// new one, in their place. Returns how many; `None` when the pass is to be given up.
+    fn rewrite(
+        &mut self,
+        segments: &[Arc<Segment>],
+        rules: &Rules,
+    ) -> Result<Option<usize>, Failure> {
+        let Some(first) = segments.first() else {
+            return Ok(Some(0));
         };
         let disk = &*self.store.parts.disk;
         let folder = self.stream.log.lock().folder().to_owned();
         let path = crate::segment::path(&folder, first.base, ASIDE);
         let segment = match Segment::create_aside(disk, &folder, first.base, ASIDE) {
             Ok(segment) => segment,
-            Err(_) if !self.may_go_on() => return Ok(false),
+            // A stream that was removed has no folder any more.
+            Err(_) if !self.may_go_on() => return Ok(None),
             Err(error) => return Err(Failure::Aside(error)),
         };
         let mut output = Output {
@@ -205,42 +213,52 @@ impl<'a> Pass<'a> {
             path,
             chunks: Vec::new(),
             bytes: 0,
-            changed: group.len() > 1,
+            changed: false,
         };
-        let written = self.fill(group, rules, &mut output);
-        match written {
-            Ok(true) if output.changed => {
-                // A stream that was removed took the file with it.
-                if let Err(error) = output.segment.sync_batches() {
-                    discard(disk, &output);
-                    return Err(Failure::Aside(error));
-                }
-                self.count.written += output.segment.len();
-                self.swap(group, output)
-            }
+        let taken = match self.fill(segments, rules, &mut output) {
+            Ok(Some(taken)) => taken,
             other => {
                 discard(disk, &output);
-                if matches!(other, Ok(true)) {
-                    first.set_horizon(output.segment.horizon());
-                }
-                other
+                return other;
             }
+        };
+        let group = segments.get(..taken).unwrap_or_default();
+        if !output.changed && taken == 1 {
+            discard(disk, &output);
+            first.set_horizon(output.segment.horizon());
+            return Ok(Some(taken));
         }
+        if let Err(error) = output.segment.sync_batches() {
+            discard(disk, &output);
+            return Err(Failure::Aside(error));
+        }
+        self.count.written += output.segment.len();
+        Ok(self.swap(group, output)?.then_some(taken))
     }
 
-    /// Writes what is left of `group` aside. False when the pass is to be given up.
+    /// Writes what is left of `segments` aside, as long as the next one is sure to fit. Returns
+    /// how many that were; `None` when the pass is to be given up.
     fn fill(
         &mut self,
-        group: &[Arc<Segment>],
+        segments: &[Arc<Segment>],
         rules: &Rules,
         output: &mut Output,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<usize>, Failure> {
         let interval = self.config.index_interval_bytes;
-        for segment in group {
+        let mut taken = 0;
+        for segment in segments {
+            let size = output.segment.len() + output.bytes as u64 + segment.len();
+            // The index has 32 bits for an offset.
+            let near = i32::try_from(segment.next() - output.segment.base).is_ok();
+            let fits = self.plan.is_whole() && size <= self.config.segment_bytes && near;
+            if taken > 0 && !fits {
+                break;
+            }
+            taken += 1;
             let mut walk = segment.walk(segment.base).map_err(of_stream)?;
             while let Some((header, batch)) = walk.next().map_err(of_stream)? {
                 if !self.may_go_on() {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 self.count.read += batch.len() as u64;
                 let _held = self.charge(batch.len() * 2);
@@ -263,7 +281,7 @@ impl<'a> Pass<'a> {
             }
         }
         output.write(interval)?;
-        Ok(true)
+        Ok(Some(taken))
     }
 
     fn swap(&self, group: &[Arc<Segment>], output: Output) -> Result<bool, Failure> {

@@ -247,6 +247,16 @@ impl Store {
         result.inspect_err(|error| self.0.stop(error))
     }
 
+    /// Applies retention to all streams, now instead of when its time comes. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], also when the disk refused.
+    pub fn retain(&self) -> Result<(), Error> {
+        self.0.check_running()?;
+        self.0.maintain();
+        self.0.check_running()
+    }
+
     /// Compacts the streams of which it is due, now instead of when their time comes. Blocks.
     ///
     /// # Errors

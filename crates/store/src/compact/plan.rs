@@ -109,28 +109,14 @@ fn has_expired(segments: &[&Arc<Segment>], now_ms: i64) -> bool {
 }
 
 impl Plan {
-    /// The segments up to `end`, those that fit together in one.
-    pub(super) fn groups(&self, config: &StreamConfig, end: u64) -> Vec<&[Arc<Segment>]> {
+    /// The segments that lie below `end`.
+    pub(super) fn below(&self, end: u64) -> &[Arc<Segment>] {
         let count = self.segments.partition_point(|segment| segment.base < end);
-        let mut rest = self.segments.get(..count).unwrap_or_default();
-        let mut groups = Vec::new();
-        while let Some(first) = rest.first() {
-            let mut size = first.len();
-            let mut taken = 1;
-            // Segments with others between them cannot be one: those are not in the plan.
-            let whole = self.from < self.stop;
-            for segment in rest.iter().skip(1).filter(|_| whole) {
-                size += segment.len();
-                let near = i32::try_from(segment.next() - first.base).is_ok();
-                if size > config.segment_bytes || !near {
-                    break;
-                }
-                taken += 1;
-            }
-            let (group, later) = rest.split_at(taken);
-            groups.push(group);
-            rest = later;
-        }
-        groups
+        self.segments.get(..count).unwrap_or_default()
+    }
+
+    /// Whether its segments follow each other, so that several can become one.
+    pub(super) fn is_whole(&self) -> bool {
+        self.from < self.stop
     }
 }

@@ -1,0 +1,13 @@
+//! Compaction against a model: whoever reads, from wherever, ends with the same last value of each
+//! key as before, finds every record where it was, and nothing that was replaced.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test ends where something unexpected is met"
+)]
+
+mod crash;
+mod model;
+mod passes;
+mod trouble;
+mod world;
