@@ -74,9 +74,15 @@ fn load(options: &LoadOptions) -> anyhow::Result<()> {
     let mut connection = connection::Connection::open(options.address)?;
     connection.create_topic(&load.topic, load.partitions, None)?;
     let rate = |took: std::time::Duration| load.records as f64 / took.as_secs_f64();
-    println!("produced {:.0} records/s", rate(driver::produce(options.address, &load)?));
+    println!(
+        "produced {:.0} records/s",
+        rate(driver::produce(options.address, &load)?)
+    );
     for _ in 0..options.reads {
-        println!("consumed {:.0} records/s", rate(driver::consume(options.address, &load)?));
+        println!(
+            "consumed {:.0} records/s",
+            rate(driver::consume(options.address, &load)?)
+        );
     }
     Ok(())
 }

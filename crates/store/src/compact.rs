@@ -109,17 +109,18 @@ impl<'a> Pass<'a> {
 
     /// Runs it. Blocks.
     pub(crate) fn run(&mut self) -> Result<Outcome, Failure> {
-        let limit = self.store.config.compaction_memory_bytes.as_usize();
+        let limit = self.store.config.compaction.memory_bytes.as_usize();
         let Some(mut keys) = Keys::new(&self.store.parts.ledger, limit) else {
             return Ok(Outcome::GivenUp);
         };
         let Some(end) = self.collect(&mut keys)? else {
             return Ok(Outcome::GivenUp);
         };
-        self.store.metrics.compaction_keys.set(as_gauge(keys.len()));
+        self.store.metrics.compaction.keys.set(as_gauge(keys.len()));
         self.store
             .metrics
-            .compaction_memory_bytes
+            .compaction
+            .memory_bytes
             .set(as_gauge(keys.bytes()));
         let pins = self.stream.pins.read().as_ref().map(|pins| (pins.0)());
         let rules = Rules {

@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod client;
+mod compaction;
 mod hostile;
 mod real_data;
 mod scenario;

@@ -17,6 +17,7 @@ pub(crate) struct Server {
     pub(crate) kafka: SocketAddr,
     pub(crate) http: SocketAddr,
     child: Child,
+    extra: Vec<(&'static str, &'static str)>,
 }
 
 fn required(name: &str) -> PathBuf {
@@ -35,14 +36,20 @@ fn free_address() -> SocketAddr {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// One with more in its environment, such as `STENTOR__STORE__MAINTENANCE_INTERVAL`.
+    pub(crate) fn start_with(extra: &[(&'static str, &'static str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (kafka, http) = (free_address(), free_address());
-        let child = spawn(&folder, kafka, http);
+        let child = spawn(&folder, kafka, http, extra);
         let server = Self {
             folder,
             kafka,
             http,
             child,
+            extra: extra.to_vec(),
         };
         server.wait_ready();
         server
@@ -52,7 +59,7 @@ impl Server {
     pub(crate) fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(&self.folder, self.kafka, self.http);
+        self.child = spawn(&self.folder, self.kafka, self.http, &self.extra);
         self.wait_ready();
     }
 
@@ -111,13 +118,19 @@ impl Server {
     }
 }
 
-fn spawn(folder: &TempDir, kafka: SocketAddr, http: SocketAddr) -> Child {
+fn spawn(
+    folder: &TempDir,
+    kafka: SocketAddr,
+    http: SocketAddr,
+    extra: &[(&'static str, &'static str)],
+) -> Child {
     Command::new(required("STENTOR_BIN"))
         .arg("serve")
         .env("STENTOR__DATA_DIR", folder.path().join("data"))
         .env("STENTOR__KAFKA__LISTEN", kafka.to_string())
         .env("STENTOR__HTTP__LISTEN", http.to_string())
         .env("STENTOR__GROUPS__INITIAL_REBALANCE_DELAY", "500ms")
+        .envs(extra.iter().copied())
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
         .spawn()

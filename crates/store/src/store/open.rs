@@ -15,7 +15,7 @@ use crate::batch::{BatchHeader, PLACE_LEN};
 use crate::cache::Cache;
 use crate::commit::Queue;
 use crate::config::{Config, StreamConfig};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskLock};
 use crate::error::Error;
 use crate::log::{self, Log};
 use crate::metrics::StoreMetrics;
@@ -44,21 +44,7 @@ impl Store {
     pub fn open(config: Config, parts: Parts) -> Result<Self, Error> {
         let started = parts.clock.now();
         let disk = parts.disk.clone();
-        let lock = disk.lock(LOCK).map_err(|error| {
-            let path = disk.name(LOCK);
-            if error.kind() == ErrorKind::WouldBlock {
-                Error::Locked { path }
-            } else {
-                Error::disk("lock", path, error)
-            }
-        })?;
-        check_format(&*disk)?;
-        for folder in [wal::FOLDER, log::FOLDER] {
-            disk.create_dir(folder)
-                .map_err(|e| Error::disk("create", disk.name(folder), e))?;
-        }
-        disk.sync_dir("")
-            .map_err(|e| Error::disk("sync", disk.name(""), e))?;
+        let lock = take(&*disk)?;
         let mut report = RecoveryReport {
             clean: take_clean_mark(&*disk)?,
             ..RecoveryReport::default()
@@ -215,6 +201,26 @@ fn write_format(disk: &dyn Disk) -> Result<(), Error> {
     disk.rename(FORMAT_NEW, FORMAT)
         .map_err(fails("rename to"))?;
     disk.sync_dir("").map_err(fails("sync the folder of"))
+}
+
+/// Locks the directory, looks at its format, and makes the folders in it.
+fn take(disk: &dyn Disk) -> Result<Box<dyn DiskLock>, Error> {
+    let lock = disk.lock(LOCK).map_err(|error| {
+        let path = disk.name(LOCK);
+        if error.kind() == ErrorKind::WouldBlock {
+            Error::Locked { path }
+        } else {
+            Error::disk("lock", path, error)
+        }
+    })?;
+    check_format(disk)?;
+    for folder in [wal::FOLDER, log::FOLDER] {
+        disk.create_dir(folder)
+            .map_err(|e| Error::disk("create", disk.name(folder), e))?;
+    }
+    disk.sync_dir("")
+        .map_err(|e| Error::disk("sync", disk.name(""), e))?;
+    Ok(lock)
 }
 
 /// Whether the last run ended in order; this one has not.

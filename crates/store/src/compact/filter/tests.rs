@@ -1,3 +1,5 @@
+//! What a pass keeps, batch by batch.
+
 use base::Ledger;
 
 use super::*;
