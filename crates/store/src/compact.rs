@@ -109,7 +109,7 @@ impl<'a> Pass<'a> {
 
     /// Runs it. Blocks.
     pub(crate) fn run(&mut self) -> Result<Outcome, Failure> {
-        let limit = self.store.config.compaction.memory_bytes.as_usize();
+        let limit = self.store.config.compaction_memory_bytes.as_usize();
         let Some(mut keys) = Keys::new(&self.store.parts.ledger, limit) else {
             return Ok(Outcome::GivenUp);
         };
