@@ -236,3 +236,24 @@ async fn a_damaged_checkpoint_after_a_loss_of_power_costs_nothing() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_has_configured_after_a_start_is_kept() {
+    let (disk, clock, rng) = (SimDisk::new(), Clock::manual(T0), Rng::seeded(9));
+    let (first, model) = world(&disk, &clock, &rng).await;
+    first.store.close().await.unwrap();
+    clock.advance(Duration::from_secs(365 * 86_400));
+    // The engine takes its time to say that the stream is not to be deleted by age.
+    let parts = store::Parts {
+        disk: Arc::new(disk),
+        clock: clock.clone(),
+        ledger: base::Ledger::new(1 << 30),
+        tasks: base::Tasks::current(),
+        metrics: base::Metrics::default(),
+    };
+    let store = store::Store::open(config(), parts).unwrap();
+    store.retain().unwrap();
+    let stream = store.create(ID, compacted()).unwrap();
+    model.check(&stream, &rng);
+    store.close().await.unwrap();
+}
