@@ -197,6 +197,18 @@ impl StateFile {
         self.put(disk, self.number, state)
     }
 
+    /// Makes what was saved last durable in both files: should the newer one be damaged later, the
+    /// other one counts as much.
+    pub(crate) fn sync_both(&self, disk: &dyn Disk) -> Result<(), Error> {
+        for (slot, file) in self.files.iter().enumerate() {
+            if let Some(file) = file {
+                file.sync()
+                    .map_err(|e| Error::disk("sync", disk.name(&self.path(slot)), e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes `state` where it replaces the older one; durable when it returns.
     pub(crate) fn save(&mut self, disk: &dyn Disk, state: &State) -> Result<(), Error> {
         self.put(disk, self.number + 1, state)?;

@@ -81,9 +81,9 @@ impl Shared {
         metrics.compaction.removed_records.inc_by(count.removed);
         metrics.compaction.seconds.observe(took.as_secs_f64());
         match outcome {
-            Ok(Outcome::Done) => {
+            Ok(Outcome::Done(end)) => {
                 info!(
-                    stream = %stream.id, from = plan.from, to = plan.stop, read = count.read,
+                    stream = %stream.id, from = plan.from, to = end, read = count.read,
                     written = count.written, removed = count.removed, ?took, "compacted"
                 );
                 Ok(true)

@@ -14,7 +14,7 @@ use super::{FlushState, Parts, RecoveryReport, Shared, Store};
 use crate::batch::{BatchHeader, PLACE_LEN};
 use crate::cache::Cache;
 use crate::commit::Queue;
-use crate::config::{Config, StreamConfig};
+use crate::config::{Cleanup, Config, StreamConfig};
 use crate::disk::{Disk, DiskLock};
 use crate::error::Error;
 use crate::log::{self, Log};
@@ -73,7 +73,7 @@ impl Store {
         let wal = Wal::new(disk, config.wal_file_bytes.0, last, replay.spares);
         let store = Arc::new_cyclic(|weak| {
             let streams = recovered.logs.into_iter().map(|(id, (log, fence))| {
-                let stream = StreamShared::new(id, weak.clone(), StreamConfig::default(), log);
+                let stream = StreamShared::new(id, weak.clone(), unconfigured(), log);
                 if let Some(error) = fence {
                     let _ = stream.fenced.set(error);
                 }
@@ -151,6 +151,17 @@ impl Shared {
                 }
             }
         });
+    }
+}
+
+/// What holds for a stream until somebody says what it is for: nothing of it is deleted.
+fn unconfigured() -> StreamConfig {
+    StreamConfig {
+        cleanup: Cleanup {
+            delete: false,
+            compact: false,
+        },
+        ..StreamConfig::default()
     }
 }
 
