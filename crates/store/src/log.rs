@@ -51,6 +51,8 @@ pub(crate) struct Opened {
     pub(crate) torn_bytes: u64,
     /// What was durable and is not readable any more.
     pub(crate) damage: Option<Error>,
+    /// Whether segments were removed because they follow nothing.
+    cut_off: bool,
 }
 
 impl Log {
@@ -120,8 +122,14 @@ impl Log {
                 break;
             }
         }
-        if log.end() < log.state.end && opened.damage.is_none() {
-            opened.damage = Some(log.lost(log.state.end));
+        if opened.cut_off {
+            // Else a crash might bring it back behind what is appended from now on.
+            disk.sync_dir(&log.folder)
+                .map_err(|e| Error::disk("sync", disk.name(&log.folder), e))?;
+        }
+        let found = log.segments.last().map_or(0, |segment| segment.next());
+        if found < log.state.end && opened.damage.is_none() {
+            opened.damage = Some(log.lost());
         }
         Ok((log, opened))
     }
@@ -134,55 +142,62 @@ impl Log {
         opened: &mut Opened,
         seen: &mut impl FnMut(&BatchHeader),
     ) -> Result<bool, Error> {
+        let segment = Segment::open(&*self.disk, &self.folder, base)?;
         // Emptied by retention, but not removed any more before the crash.
         if next.is_some_and(|next| next <= self.state.start) {
-            Segment::open(&*self.disk, &self.folder, base)?.remove(&*self.disk)?;
+            segment.remove(&*self.disk)?;
             return Ok(true);
         }
-        let segment = Segment::open(&*self.disk, &self.folder, base)?;
-        let len = segment.file_len()?;
-        let trusted = match base.cmp(&self.state.active) {
-            std::cmp::Ordering::Less => len,
-            std::cmp::Ordering::Equal => self.state.active_len,
-            std::cmp::Ordering::Greater => 0,
+        let (len, end) = (segment.file_len()?, self.state.end);
+        // How many bytes a checkpoint counts, and where they end as an offset: compaction may have
+        // taken the last batches of all segments but the newest.
+        let (trusted, counted) = match base.cmp(&self.state.active) {
+            std::cmp::Ordering::Less => (len, base..=next.unwrap_or(end)),
+            std::cmp::Ordering::Equal => (self.state.active_len, end..=end),
+            std::cmp::Ordering::Greater => (0, base..=base),
         };
-        // What lies behind what a checkpoint counts has to follow it without a gap.
+        // What lies behind that has to follow it without a gap.
         if base > self.state.active && base != self.end() && !self.segments.is_empty() {
             opened.torn_bytes += len;
             segment.remove(&*self.disk)?;
-            return Ok(false);
+            opened.cut_off = true;
+            return Ok(true);
         }
-        let limit = len;
         let mut behind = |header: &BatchHeader| {
-            if header.next_offset() > self.state.end {
+            if header.next_offset() > end {
                 seen(header);
             }
         };
-        let end = segment.scan(trusted.min(len), limit, 4096, &mut behind)?;
+        let scanned = segment.scan(trusted.min(len), counted, len, 4096, &mut behind)?;
         let whole = segment.len();
-        if let ScanEnd::Broken { position, what } = end {
+        let mut damage = None;
+        if let ScanEnd::Broken { position, what } = scanned {
             if position < trusted {
                 let path = self.disk.name(&segment::path(&self.folder, base, "log"));
-                opened.damage = Some(Error::Damaged {
+                damage = Some(Error::Damaged {
                     path,
                     position,
                     what,
                 });
-                self.segments.push(Arc::new(segment));
-                return Ok(false);
+            } else {
+                opened.torn_bytes += len - whole;
+                segment.truncate()?;
             }
-            opened.torn_bytes += len - whole;
-            segment.truncate()?;
+        } else if whole < trusted {
+            damage = Some(self.lost());
         }
-        if whole < trusted {
-            opened.damage = Some(self.lost(self.state.end));
+        if damage.is_none() && whole > trusted {
+            segment.rewrite(trusted)?;
         }
         self.dirty |= base > self.state.active || whole > trusted;
         self.segments.push(Arc::new(segment));
-        Ok(true)
+        let sound = damage.is_none();
+        opened.damage = opened.damage.take().or(damage);
+        Ok(sound)
     }
 
-    fn lost(&self, end: u64) -> Error {
+    fn lost(&self) -> Error {
+        let end = self.state.end;
         Error::Damaged {
             path: self.disk.name(&self.folder),
             position: self.state.active_len,

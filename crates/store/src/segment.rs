@@ -6,11 +6,13 @@
 //! good one. Bytes that this process did not write are compared with their checksums before they
 //! are first served.
 
+mod chain;
 mod index;
 mod ranges;
 mod walk;
 
 use std::io::IoSlice;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use base::FileRange;
@@ -285,21 +287,45 @@ impl Segment {
     }
 
     /// Takes in what the file holds. The first `trusted` bytes are known to be whole batches and
-    /// may be stepped over by the index; `check` compares checksums behind them. Stops at the
-    /// first byte that is no batch of this place.
+    /// may be stepped over by the index, and end in `counted`; behind them checksums are compared,
+    /// and offsets have no gaps. Stops at the first byte that is no batch of this place.
     pub(crate) fn scan(
         &self,
         trusted: u64,
+        counted: RangeInclusive<u64>,
         limit: u64,
         interval: u64,
         mut seen: impl FnMut(&BatchHeader),
     ) -> Result<ScanEnd, Error> {
-        let mut position = self.inner.write().resume(self.base, trusted);
-        if position > 0 {
-            let first = self.header(0)?;
-            self.inner.write().first_timestamp = first.max_timestamp;
+        let mut position = 0;
+        let hint = self.inner.read().index.before_position(trusted);
+        if let Some(entry) = hint
+            && self.is_there(&entry)?
+        {
+            let first = match self.header(0) {
+                Ok(header) => header,
+                Err(Error::Damaged { what, .. }) => return Ok(broken(0, &what)),
+                Err(error) => return Err(error),
+            };
+            let mut inner = self.inner.write();
+            position = inner.resume(self.base, trusted);
+            inner.first_timestamp = first.max_timestamp;
+        } else {
+            self.inner.write().forget_index();
         }
-        while position < limit {
+        let mut last = position;
+        let mut counted = Some(counted).filter(|_| trusted > 0);
+        loop {
+            if position >= trusted
+                && let Some(counted) = counted.take()
+                && !counted.contains(&self.next())
+            {
+                let what = format!("offset {} comes next, not {counted:?}", self.next());
+                return Ok(broken(last, &what));
+            }
+            if position >= limit {
+                return Ok(ScanEnd::Whole);
+            }
             if position + HEADER_LEN as u64 > limit {
                 return Ok(broken(position, "a header cut short"));
             }
@@ -313,8 +339,8 @@ impl Segment {
             if position + length > limit {
                 return Ok(broken(position, "a batch cut short"));
             }
-            if base < self.next() {
-                return Ok(broken(position, "an offset that does not rise"));
+            if base < self.next() || (position >= trusted && base > self.next()) {
+                return Ok(broken(position, "an offset that does not follow"));
             }
             if position + length > trusted {
                 let bytes = self.bytes(position, header.total_len())?;
@@ -335,9 +361,9 @@ impl Segment {
                 header.max_timestamp,
                 interval,
             );
+            last = position;
             position += length;
         }
-        Ok(ScanEnd::Whole)
     }
 
     /// Cuts off what is behind the last whole batch.
@@ -350,16 +376,15 @@ impl Segment {
 
     /// The position of the batch that holds `offset` or, where there is none, of the next one.
     fn find(&self, offset: u64) -> Result<Option<(u64, BatchHeader)>, Error> {
-        let (mut position, len) = {
+        let (entry, len) = {
             let inner = self.inner.read();
-            (
-                inner.index.before(offset).map_or(0, |entry| entry.position),
-                inner.len,
-            )
+            (inner.index.before(offset), inner.len)
         };
+        let (mut position, mut least) = self.hinted(entry)?;
         while position < len {
             let header = self.header(position)?;
-            if header.next_offset() > offset {
+            least = self.follow(position, &header, least)?;
+            if least > offset {
                 return Ok(Some((position, header)));
             }
             position += header.total_len() as u64;
@@ -368,11 +393,13 @@ impl Segment {
     }
 
     /// Whole batches from the one that holds `offset` on: the first always, later ones while all
-    /// together are at most `max_bytes`. Returns the piece and one past its last offset.
+    /// together are at most `max_bytes`. Returns the piece and one past its last offset. `epoch_of`
+    /// says what is known of an offset's epoch.
     pub(crate) fn read(
         &self,
         offset: u64,
         max_bytes: usize,
+        epoch_of: &dyn Fn(u64) -> Option<i32>,
     ) -> Result<Option<(Piece, u64)>, Error> {
         let Some((start, first)) = self.find(offset)? else {
             return Ok(None);
@@ -386,7 +413,9 @@ impl Segment {
         }
         // Leap by the index, then step.
         let leap = self.inner.read().index.at_or_before(max_end);
-        if let Some(entry) = leap.filter(|entry| entry.position > end) {
+        if let Some(entry) = leap.filter(|entry| entry.position > end)
+            && self.is_there(&entry)?
+        {
             end = entry.position;
             next = entry.offset;
         }
@@ -411,43 +440,31 @@ impl Segment {
             )));
         }
         let bytes = Bytes::from(self.bytes(start, length)?);
-        self.verify(start, &bytes)?;
+        self.verify(start, &bytes, epoch_of)?;
         self.verified.lock().add(start, end);
         Ok(Some((Piece::Memory(bytes), next)))
     }
 
-    /// Compares the checksums of whole batches that lie at `position`.
-    fn verify(&self, position: u64, bytes: &[u8]) -> Result<(), Error> {
-        let mut at = 0;
-        while at < bytes.len() {
-            let rest = bytes.get(at..).unwrap_or_default();
-            let found = |e: batch::BatchError| self.damaged(position + at as u64, e.to_string());
-            let header = BatchHeader::parse(rest).map_err(found)?;
-            let whole = rest
-                .get(..header.total_len())
-                .ok_or_else(|| found(batch::BatchError::Short))?;
-            batch::check_crc(whole).map_err(found)?;
-            at += header.total_len();
-        }
-        Ok(())
-    }
-
     /// The first batch whose largest timestamp is at least `at`, behind `from`.
     pub(crate) fn by_timestamp(&self, at: i64, from: u64) -> Result<Option<Vec<u8>>, Error> {
-        let (mut position, len) = {
+        let (entry, len) = {
             let inner = self.inner.read();
-            let time = inner
-                .index
-                .before_time(at)
-                .map_or(0, |entry| entry.position);
-            let place = inner.index.before(from).map_or(0, |entry| entry.position);
-            (time.max(place), inner.len)
+            let (time, place) = (inner.index.before_time(at), inner.index.before(from));
+            (
+                [time, place]
+                    .into_iter()
+                    .flatten()
+                    .max_by_key(|e| e.position),
+                inner.len,
+            )
         };
+        let (mut position, mut least) = self.hinted(entry)?;
         while position < len {
             let header = self.header(position)?;
-            if header.max_timestamp >= at && header.next_offset() > from {
+            least = self.follow(position, &header, least)?;
+            if header.max_timestamp >= at && least > from {
                 let bytes = self.bytes(position, header.total_len())?;
-                self.verify(position, &bytes)?;
+                self.verify(position, &bytes, &|_| None)?;
                 return Ok(Some(bytes));
             }
             position += header.total_len() as u64;
@@ -464,9 +481,10 @@ impl Segment {
         let Some((mut position, _)) = self.find(offset)? else {
             return Ok(());
         };
-        let len = self.len();
+        let (len, mut least) = (self.len(), self.base);
         while position < len {
             let header = self.header(position)?;
+            least = self.follow(position, &header, least)?;
             position += header.total_len() as u64;
             seen(header);
         }
@@ -524,6 +542,12 @@ impl Inner {
         self.since_entry += length;
         self.len += length;
         self.next = next;
+    }
+
+    /// The index's files are of no use.
+    fn forget_index(&mut self) {
+        self.index = Index::default();
+        self.saved = 0;
     }
 
     /// Where a scan may begin: at the last index entry in trusted bytes.

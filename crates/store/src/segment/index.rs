@@ -63,6 +63,12 @@ impl Index {
         at.checked_sub(1).and_then(|at| self.0.get(at)).copied()
     }
 
+    /// The last batch known to lie before `position`.
+    pub(super) fn before_position(&self, position: u64) -> Option<Entry> {
+        let at = self.0.partition_point(|entry| entry.position < position);
+        at.checked_sub(1).and_then(|at| self.0.get(at)).copied()
+    }
+
     /// The last batch known to have nothing at or after `timestamp` before it.
     pub(super) fn before_time(&self, timestamp: i64) -> Option<Entry> {
         let at = self

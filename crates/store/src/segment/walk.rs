@@ -15,6 +15,8 @@ pub(crate) struct Walk<'a> {
     segment: &'a Segment,
     position: u64,
     end: u64,
+    /// The least offset that the next batch may have.
+    least: u64,
     window: Bytes,
 }
 
@@ -27,6 +29,7 @@ impl Segment {
             segment: self,
             position,
             end,
+            least: self.base,
             window: Bytes::new(),
         })
     }
@@ -52,6 +55,7 @@ impl Walk<'_> {
         self.fill(length)?;
         let batch = self.window.split_to(length);
         batch::check_crc(&batch).map_err(|e| self.segment.damaged(at, e.to_string()))?;
+        self.least = self.segment.follow(at, &header, self.least)?;
         self.position += length as u64;
         Ok(Some((header, batch)))
     }

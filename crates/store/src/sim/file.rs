@@ -58,7 +58,10 @@ impl FileNode {
         let end = from + bytes.len();
         if self.live.len() < end {
             self.live.resize(end, 0);
-            self.lengths.push((step, end));
+        }
+        // Again, too, when a failed sync has lost the length.
+        if self.durable.len() < end {
+            self.lengths.push((step, self.live.len()));
         }
         if let Some(place) = self.live.get_mut(from..end) {
             place.copy_from_slice(bytes);

@@ -347,6 +347,9 @@ impl Recovered {
             log.append(&chunks, &StreamConfig::default(), now_ms)?;
         }
         for (log, fence) in self.logs.values_mut() {
+            // Epochs of which everything was lost never were.
+            let end = log.end();
+            log.state.epochs.retain(|(_, start)| *start < end);
             if log.is_dirty() && fence.is_none() {
                 let (start, epochs) = (log.state.start, log.state.epochs.clone());
                 log.checkpoint(start, epochs, None)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use base::HashMap;
+use base::{HashMap, StreamId};
 use tracing::{info, warn};
 
 use super::open::CLEAN;
@@ -148,24 +148,46 @@ impl Shared {
     /// Moves what is in all files of the write-ahead log but the newest to segments.
     fn empty_full_files(&self) -> Result<(), Error> {
         while let Some((number, streams)) = self.wal.oldest(false) {
-            for (id, end) in streams {
-                if let Some(stream) = self.find(id)
-                    && stream.log.lock().state.end < end
-                {
-                    stream.flush(self, true)?;
-                }
+            if !self.is_at_rest(&streams)? {
+                break;
             }
             self.wal.release(number)?;
-            self.metrics
-                .wal_files
-                .set(i64::try_from(self.wal.live()).unwrap_or(i64::MAX));
-            let behind = self.wal.live() > WAL_FILES_MAX;
-            self.behind.store(behind, Ordering::Relaxed);
-            if !behind {
-                self.commits.wake_room();
+            self.note_files();
+        }
+        // Also when there was nothing to do: the committer may have counted before the last release.
+        self.note_files();
+        Ok(())
+    }
+
+    /// Moves these streams to segments, up to these offsets. False while the write that filled their
+    /// file goes on in the next one: nothing of it counts as durable yet, and when it has ended the
+    /// committer asks again.
+    fn is_at_rest(&self, streams: &[(StreamId, u64)]) -> Result<bool, Error> {
+        for (id, end) in streams {
+            let Some(stream) = self.find(*id) else {
+                continue;
+            };
+            if stream.log.lock().state.end < *end {
+                stream.flush(self, true)?;
+            }
+            if stream.log.lock().state.end < *end {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Takes in how many files of the write-ahead log hold entries.
+    fn note_files(&self) {
+        let live = self.wal.live();
+        self.metrics
+            .wal_files
+            .set(i64::try_from(live).unwrap_or(i64::MAX));
+        let behind = live > WAL_FILES_MAX;
+        self.behind.store(behind, Ordering::Relaxed);
+        if !behind {
+            self.commits.wake_room();
+        }
     }
 
     fn sync_pages(&self) -> Result<(), Error> {

@@ -62,7 +62,7 @@ impl Stream {
                 break;
             }
             let Some((piece, next)) = segment
-                .read(read.next.0, left)
+                .read(read.next.0, left, &|offset| self.epoch_of(Offset(offset)))
                 .inspect_err(|error| self.note(error))?
             else {
                 continue;
@@ -79,7 +79,11 @@ impl Stream {
         }
         if read.bytes == 0 {
             // What was in the tail a moment ago is in a segment now, or the other way round.
-            return Ok(self.read_tail(from.0, end, max_bytes).unwrap_or(read));
+            let read = self.read_tail(from.0, end, max_bytes).unwrap_or(read);
+            return match self.0.fenced.get() {
+                Some(error) if read.bytes == 0 && from.0 < end => Err(error.clone()),
+                _ => Ok(read),
+            };
         }
         Ok(read)
     }

@@ -11,6 +11,7 @@
     reason = "a test ends where something unexpected is met"
 )]
 
+mod found;
 mod model;
 mod world;
 
