@@ -3,6 +3,9 @@
 mod durable;
 mod timer;
 
+#[cfg(test)]
+pub(super) use durable::may_commit;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};

@@ -440,7 +440,7 @@ impl Groups {
     }
 }
 
-fn may_commit(
+pub(in crate::group) fn may_commit(
     group: &mut Group,
     id: &str,
     instance: Option<&str>,
