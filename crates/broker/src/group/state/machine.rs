@@ -247,7 +247,6 @@ impl Group {
             let _ = answer.send(Err(GroupError::FencedInstance));
         }
         let led = self.leader.as_deref() == Some(old);
-        let unchanged = member.protocols == join.protocols;
         member.id.clone_from(&new_id);
         member.client_id = join.client_id;
         member.client_host = join.client_host;
@@ -263,7 +262,8 @@ impl Group {
             self.leader = Some(new_id.clone());
         }
         let same_protocol = self.choose() == self.protocol;
-        if self.state == State::Stable && same_protocol && unchanged {
+        // Its data may differ: what a consumer that comes back owns is nothing, for example.
+        if self.state == State::Stable && same_protocol {
             let mut joined = self.joined(&new_id);
             if led && join.can_skip_assignment {
                 joined.skip_assignment = true;
@@ -294,6 +294,12 @@ impl Group {
             .collect();
         for id in absent {
             self.forget(&id);
+        }
+        let joined = |member: &Member| member.join.is_some();
+        if !self.members.is_empty() && !self.members.values().any(joined) {
+            // Static members only, and all are away: nobody could share out.
+            self.round_ends = Some(now + self.rebalance_timeout());
+            return Todo::default();
         }
         self.generation = self.generation.checked_add(1).unwrap_or(1);
         if self.members.is_empty() {
@@ -605,10 +611,7 @@ impl Group {
                 self.round_ends = Some(now + more);
                 Todo::default()
             }
-            (State::PreparingRebalance, _) => {
-                self.pending.clear();
-                self.complete_join(now)
-            }
+            (State::PreparingRebalance, _) => self.complete_join(now),
             (State::CompletingRebalance | State::Stable, _) => {
                 self.round_ends = None;
                 let late = self.members.values().filter(|member| !member.synced);

@@ -130,10 +130,11 @@ fn a_leader_that_shares_nothing_out_is_replaced() {
 #[test]
 fn the_leader_stays_the_leader() {
     let (mut bench, ids) = Bench::stable(3);
+    bench.group.leader = Some(ids[2].clone());
     for id in ids.iter().rev() {
         bench.join(known(id));
     }
-    assert_eq!(bench.group.leader.as_ref(), Some(&ids[0]));
+    assert_eq!(bench.group.leader.as_ref(), Some(&ids[2]));
     assert_eq!(bench.group.generation, 4);
 }
 
