@@ -358,6 +358,12 @@ impl Broker {
         &self.0.store
     }
 
+    /// The process's memory.
+    #[must_use]
+    pub fn ledger(&self) -> &base::Ledger {
+        self.0.store.ledger()
+    }
+
     /// Waits until the commit queue takes appends again.
     pub async fn room(&self) {
         self.0.store.room().await;

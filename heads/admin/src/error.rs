@@ -161,6 +161,8 @@ impl From<GroupError> for Problem {
             | GroupError::FencedInstance => (Kind::Conflict, Retry::Never),
             GroupError::RebalanceInProgress => (Kind::Conflict, Retry::After),
             GroupError::Full | GroupError::TooManyGroups => (Kind::Exhausted, Retry::Never),
+            GroupError::NoRoom => (Kind::Exhausted, Retry::After),
+            GroupError::TooLarge => (Kind::Invalid, Retry::Never),
             GroupError::Unavailable(_) => (Kind::Unavailable, Retry::After),
         };
         Self::new(kind, retry, error.to_string())

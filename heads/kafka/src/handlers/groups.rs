@@ -269,11 +269,25 @@ pub(super) async fn leave_group(
     }
 }
 
+/// The code of a commit that failed as a whole: one about the group's size says nothing to who only
+/// commits.
+fn commit_code(error: &GroupError) -> ErrorCode {
+    match error {
+        GroupError::TooManyGroups | GroupError::NoRoom | GroupError::TooLarge => {
+            ErrorCode::InvalidCommitOffsetSize
+        }
+        other => group_code(other),
+    }
+}
+
 pub(super) async fn offset_commit(
     context: &Context,
     request: OffsetCommitRequest,
 ) -> OffsetCommitResponse {
     let broker = &context.shared.broker;
+    // Only versions up to 4 say how long; -1 is as long as others.
+    let keep = Some(request.retention_time_ms).filter(|ms| *ms >= 0);
+    let kept_until = keep.map(|ms| broker.clock().unix_ms().saturating_add(ms));
     let mut offsets = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     // Where in the answer the outcome of each offset goes.
@@ -298,7 +312,7 @@ pub(super) async fn offset_commit(
                     .map(owned)
                     .unwrap_or_default();
                 let (offset, epoch) = (asked.committed_offset, asked.committed_leader_epoch);
-                let committed = Committed::new(offset, epoch, metadata);
+                let committed = Committed::new(offset, epoch, metadata).kept_until(kept_until);
                 offsets.push((owned(&topic.name), index, committed));
                 places.push((at, within));
             }
@@ -326,7 +340,7 @@ pub(super) async fn offset_commit(
         .await;
     let codes: Vec<i16> = match committed {
         Ok(outcomes) => outcomes.into_iter().map(outcome).collect(),
-        Err(error) => vec![group_code(&error).code(); places.len()],
+        Err(error) => vec![commit_code(&error).code(); places.len()],
     };
     for ((at, within), code) in places.into_iter().zip(codes) {
         if let Some(partition) = topics
