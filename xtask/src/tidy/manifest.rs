@@ -92,6 +92,7 @@ impl<'a> Manifest<'a> {
     pub(super) fn name(&self) -> String {
         match self.folder.rsplit_once('/') {
             Some(("heads", name)) => format!("head-{name}"),
+            Some(("fuzz", _)) => "fuzz".to_owned(),
             Some((_, name)) => name.to_owned(),
             None => self.folder.to_owned(),
         }
