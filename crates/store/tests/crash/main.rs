@@ -8,17 +8,23 @@
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
     reason = "a test ends where something unexpected is met"
 )]
 
 mod found;
 mod model;
+mod rot;
 mod world;
 
 use base::Rng;
 use model::End;
 use store::sim::SimDisk;
 use world::{World, config, open};
+
+/// How many random histories are tried in an ordinary run.
+const ROUNDS: u64 = 4;
 
 fn number(name: &str, default: u64) -> u64 {
     let text = std::env::var(name);
@@ -124,7 +130,7 @@ fn history(seed: u64, at: u64) -> bool {
 
 #[test]
 fn the_power_may_go_at_every_step() {
-    let rounds = number("STENTOR_SIM_ROUNDS", 4);
+    let rounds = number("STENTOR_SIM_ROUNDS", ROUNDS);
     let first = number("STENTOR_SIM_SEED", 1);
     for seed in first..first + rounds {
         let mut at = number("STENTOR_SIM_STEP", 1);
