@@ -57,8 +57,11 @@ impl Store {
             disk.create_dir(folder)
                 .map_err(|e| Error::disk("create", disk.name(folder), e))?;
         }
-        disk.sync_dir("")
-            .map_err(|e| Error::disk("sync", disk.name(""), e))?;
+        // What is listed from here on counts: names that a killed process has made, too.
+        for folder in ["", wal::FOLDER, log::FOLDER] {
+            disk.sync_dir(folder)
+                .map_err(|e| Error::disk("sync", disk.name(folder), e))?;
+        }
         let mut report = RecoveryReport {
             clean: take_clean_mark(&*disk)?,
             ..RecoveryReport::default()
