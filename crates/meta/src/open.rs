@@ -1,11 +1,14 @@
 //! Opening the file.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use base::Rng;
 use parking_lot::Mutex;
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
+};
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -16,17 +19,54 @@ use crate::{
 /// anyway.
 const CACHE_BYTES: usize = 1 << 20;
 
+/// The ending of a file that is not whole yet.
+const UNFINISHED: &str = "new";
+
+fn create(path: &Path) -> Result<Database, DatabaseError> {
+    Builder::new().set_cache_size(CACHE_BYTES).create(path)
+}
+
+/// Makes the file. It gets its name when it is whole, for the library refuses half a file for ever;
+/// the name is durable before anything counts on it.
+fn make(path: &Path, rng: &Rng) -> Result<(), Error> {
+    let new = path.with_extension(UNFINISHED);
+    let shown = new.display().to_string();
+    let fails = |error: std::io::Error| Error::database(&shown, redb::Error::Io(error));
+    let database = match create(&new) {
+        // What an interrupted start has left.
+        Err(DatabaseError::Storage(StorageError::Io(error)))
+            if error.kind() == ErrorKind::InvalidData =>
+        {
+            std::fs::remove_file(&new).map_err(fails)?;
+            create(&new)
+        }
+        other => other,
+    };
+    let database = database.map_err(|e| Error::database(&shown, e.into()))?;
+    drop(Meta::load(database, shown.clone(), rng.clone())?);
+    std::fs::rename(&new, path).map_err(fails)?;
+    sync_folder(path).map_err(fails)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the file is made")]
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 impl Meta {
     /// Opens the file at `path`, makes one when there is none.
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::Damaged`]; whatever the disk answers.
     pub fn open(path: &Path, rng: Rng) -> Result<Self, Error> {
+        if !path.exists() {
+            make(path, &rng)?;
+        }
         let shown = path.display().to_string();
-        let database = Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .create(path)
-            .map_err(|e| Error::database(&shown, e.into()))?;
+        let database = create(path).map_err(|e| Error::database(&shown, e.into()))?;
         Self::load(database, shown, rng)
     }
 

@@ -91,3 +91,22 @@ fn names_follow_the_rules() {
         assert!(check_topic_name(wrong).is_err(), "{wrong}");
     }
 }
+
+/// A start that was cut short has left a file without a beginning: what the library writes first
+/// is its length.
+#[test]
+fn a_first_start_that_was_interrupted_is_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("meta.redb");
+    for left in [&b""[..], &[0; 4096]] {
+        std::fs::write(folder.path().join("meta.new"), left).unwrap();
+        let meta = Meta::open(&path, Rng::seeded(1)).unwrap();
+        meta.create_topic(new("orders")).unwrap();
+        drop(meta);
+        let meta = Meta::open(&path, Rng::seeded(1)).unwrap();
+        assert_eq!(meta.topics().len(), 1);
+        drop(meta);
+        assert!(!folder.path().join("meta.new").exists());
+        std::fs::remove_file(&path).unwrap();
+    }
+}

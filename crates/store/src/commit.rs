@@ -118,6 +118,11 @@ impl Queue {
         Some(std::mem::replace(&mut inner.waiting, spent))
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.inner.lock().waiting.is_empty()
+    }
+
     /// What was taken is done.
     pub(crate) fn finish(&self, works: &[Work]) {
         let bytes: u64 = works

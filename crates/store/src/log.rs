@@ -122,8 +122,11 @@ impl Log {
                 break;
             }
         }
-        if opened.cut_off {
-            // Else a crash might bring it back behind what is appended from now on.
+        let settled = log.file.as_ref().is_some_and(|file| file.was_settled());
+        let begun = log.segments.last().is_some_and(|last| last.len() == 0);
+        if opened.cut_off || log.dirty || begun || !settled {
+            // A process that was killed may have left names that only the operating system knows, and
+            // what was cut off must not come back behind what is appended from now on.
             disk.sync_dir(&log.folder)
                 .map_err(|e| Error::disk("sync", disk.name(&log.folder), e))?;
         }

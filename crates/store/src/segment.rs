@@ -380,11 +380,17 @@ impl Segment {
             let inner = self.inner.read();
             (inner.index.before(offset), inner.len)
         };
-        let (mut position, mut least) = self.hinted(entry)?;
+        let (from, mut least) = self.hinted(entry)?;
+        let mut position = from;
         while position < len {
             let header = self.header(position)?;
+            let before = least;
             least = self.follow(position, &header, least)?;
             if least > offset {
+                // A gap is what compaction leaves, or a header that tells of too few records.
+                if u64::try_from(header.base_offset).is_ok_and(|base| base > before) {
+                    self.verify_between(from, position)?;
+                }
                 return Ok(Some((position, header)));
             }
             position += header.total_len() as u64;

@@ -102,6 +102,8 @@ struct State {
     off: bool,
     off_at: Option<u64>,
     planned: Vec<Planned>,
+    fails_at: Option<(u64, Fault)>,
+    faults: u64,
     gates: Vec<Gate>,
     space: Option<u64>,
     refuses: Option<Fault>,
@@ -246,6 +248,8 @@ impl SimDisk {
         state.off_at = None;
         state.locked = false;
         state.planned.clear();
+        state.fails_at = None;
+        state.faults = 0;
         state.gates.clear();
         Self::with(state)
     }
@@ -259,6 +263,17 @@ impl SimDisk {
             skip,
         };
         self.0.state.lock().planned.push(Planned { which, fault });
+    }
+
+    /// Lets the step numbered `step` fail. A failed sync drops what was pending.
+    pub fn fail_at(&self, step: u64, fault: Fault) {
+        self.0.state.lock().fails_at = Some((step, fault));
+    }
+
+    /// How many operations have failed as they were told to.
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        self.0.state.lock().faults
     }
 
     /// Holds one operation up until [`SimDisk::open_gate`], chosen as by [`SimDisk::fail`]. Returns
@@ -386,7 +401,12 @@ impl SimDisk {
             .planned
             .iter_mut()
             .position(|p| p.which.is_due(action, path));
-        if let Some(fault) = due.map(|at| state.planned.remove(at).fault) {
+        let planned = due.map(|at| state.planned.remove(at).fault);
+        let by_step = state
+            .fails_at
+            .filter(|(step, _)| action != Action::Read && *step == state.steps)
+            .map(|(_, fault)| fault);
+        if let Some(fault) = planned.or(by_step) {
             return Err(self.fault(&mut state, action, path, fault));
         }
         match state.refuses {
@@ -396,6 +416,7 @@ impl SimDisk {
     }
 
     fn fault(&self, state: &mut State, action: Action, path: &str, fault: Fault) -> io::Error {
+        state.faults += 1;
         state.trace.push_back(format!("  which fails: {fault:?}"));
         if action == Action::Sync
             && let Ok(node) = state.find(path)

@@ -126,6 +126,8 @@ pub(crate) struct StateFile {
     number: u64,
     /// Whether both files are known to hold the newest state.
     twins: bool,
+    /// Whether they did when they were opened.
+    settled: bool,
 }
 
 /// What the two files hold.
@@ -156,6 +158,7 @@ impl StateFile {
             files: [None, None],
             number: 0,
             twins: false,
+            settled: false,
         };
         let mut newest = None;
         let mut written = 0;
@@ -191,6 +194,7 @@ impl StateFile {
 
     /// Makes `state`, which [`StateFile::open`] has found, as durable as a saved one.
     pub(crate) fn settle(&mut self, disk: &dyn Disk, state: &State) -> Result<(), Error> {
+        self.settled = self.twins;
         if self.twins {
             return Ok(());
         }
@@ -207,6 +211,11 @@ impl StateFile {
             }
         }
         Ok(())
+    }
+
+    /// Whether the last process had come to the end of its last save.
+    pub(crate) fn was_settled(&self) -> bool {
+        self.settled
     }
 
     /// Writes `state` where it replaces the older one; durable when it returns.

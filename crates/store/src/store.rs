@@ -189,10 +189,11 @@ impl Store {
     }
 
     /// Removes a stream with all that is in it; durable when it returns. Readers that hold file
-    /// ranges keep them. Blocks.
+    /// ranges keep them. The id must not be used again: what the write-ahead log still has of it
+    /// would be taken for its successor's. Blocks.
     ///
     /// # Errors
-    /// [`Error::Stopped`]; whatever the disk answers.
+    /// [`Error::Stopped`]; whatever the disk answers: then the store has stopped.
     pub fn remove(&self, id: StreamId) -> Result<(), Error> {
         self.0.check_running()?;
         let Some(stream) = self.0.streams.write().remove(&id) else {
@@ -208,8 +209,8 @@ impl Store {
         self.0.commits.push(Work::Removed(id));
         self.0.commits.wait_done();
         self.0.check_running()?;
-        let mut log = stream.log.lock();
-        log.remove()
+        let removed = stream.log.lock().remove();
+        removed.inspect_err(|error| self.0.stop(error))
     }
 
     /// Waits until appends are taken again.

@@ -358,7 +358,7 @@ impl Stream {
     /// Blocks.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] beyond the end; whatever the disk answers.
+    /// [`Error::OutOfRange`] beyond the end; whatever the disk answers: then the store has stopped.
     pub fn trim_to(&self, start: Offset) -> Result<Offset, Error> {
         let store = self.0.store()?;
         store.check_running()?;
@@ -370,14 +370,24 @@ impl Stream {
                 end,
             });
         }
-        self.0.flush(&store, true)?;
+        let trimmed = self.trim_durably(&store, start.0);
+        trimmed.inspect_err(|error| {
+            // Half of it may be on the disk.
+            if !matches!(error, Error::Removed(_)) {
+                store.stop(error);
+            }
+        })
+    }
+
+    fn trim_durably(&self, store: &store::Shared, start: u64) -> Result<Offset, Error> {
+        self.0.flush(store, true)?;
         let mut log = self.0.log.lock();
         // Its folder must not come back.
         if self.0.removed.load(Ordering::Acquire) {
             return Err(Error::Removed(self.0.id));
         }
-        let before = self.0.start.fetch_max(start.0, Ordering::AcqRel);
-        let start = before.max(start.0);
+        let before = self.0.start.fetch_max(start, Ordering::AcqRel);
+        let start = before.max(start);
         let epochs = {
             let mut tail = self.0.tail.lock();
             tail.trim_epochs(start);

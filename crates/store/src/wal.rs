@@ -8,6 +8,9 @@
 //! The committer writes all frames of one *write* with one call and syncs once, and has one write
 //! under way at a time. So only the frames of the newest write can be torn, and they were never
 //! acknowledged; a bad frame with good ones of a later write behind it is damage ([`replay`]).
+//! When nothing is queued, a frame that the next write overwrites says that the newest write was
+//! synced. It is not synced itself: it tells rot from a torn write once the operating system has
+//! written it.
 
 mod replay;
 
@@ -44,6 +47,8 @@ pub(crate) enum Kind {
     Append = 2,
     /// A stream is no more.
     Removed = 3,
+    /// Everything before it is durable. The next write overwrites it.
+    Synced = 4,
 }
 
 /// A frame's header.
@@ -90,6 +95,7 @@ impl Frame {
             1 => Kind::Start,
             2 => Kind::Append,
             3 => Kind::Removed,
+            4 => Kind::Synced,
             _ => return None,
         };
         let topic = TopicId(Uuid::from_slice(&bytes[32..48]).ok()?);
@@ -305,6 +311,33 @@ impl Wal {
                 }
             }
         }
+    }
+
+    /// Notes, without waiting for the disk, that everything written is durable.
+    pub(crate) fn note_synced(&self) -> Result<(), Error> {
+        let (file, number, position, write) = {
+            let inner = self.inner.lock();
+            let Some(file) = inner.files.back() else {
+                return Ok(());
+            };
+            if file.position + HEADER_LEN as u64 > file.capacity {
+                return Ok(());
+            }
+            (file.file.clone(), file.number, file.position, inner.write)
+        };
+        let frame = Frame {
+            kind: Kind::Synced,
+            last: true,
+            length: 0,
+            file: number,
+            write,
+            stream: StreamId {
+                topic: TopicId(Uuid::nil()),
+                partition: 0,
+            },
+        };
+        file.write_at(&mut [IoSlice::new(&frame.encode(&[]))], position)
+            .map_err(|e| Error::disk("write", self.disk.name(&path(number)), e))
     }
 
     fn sync(&self) -> Result<(), Error> {

@@ -88,6 +88,15 @@ impl Segment {
         Ok(())
     }
 
+    /// Compares the batches between two positions, unless they are known to be good.
+    pub(super) fn verify_between(&self, from: u64, to: u64) -> Result<(), Error> {
+        if from >= to || self.verified.lock().covers(from, to) {
+            return Ok(());
+        }
+        let length = usize::try_from(to - from).unwrap_or(usize::MAX);
+        self.verify(from, &self.bytes(from, length)?, &|_| None)
+    }
+
     /// Writes again what is there from `position` on, and makes it durable. The operating system
     /// may show bytes that a failed sync kept from the disk; once written again they count.
     pub(crate) fn rewrite(&self, position: u64) -> Result<(), Error> {

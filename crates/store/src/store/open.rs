@@ -229,8 +229,11 @@ fn take(disk: &dyn Disk) -> Result<Box<dyn DiskLock>, Error> {
         disk.create_dir(folder)
             .map_err(|e| Error::disk("create", disk.name(folder), e))?;
     }
-    disk.sync_dir("")
-        .map_err(|e| Error::disk("sync", disk.name(""), e))?;
+    // What is listed from here on counts: names that a killed process has made, too.
+    for folder in ["", wal::FOLDER, log::FOLDER] {
+        disk.sync_dir(folder)
+            .map_err(|e| Error::disk("sync", disk.name(folder), e))?;
+    }
     Ok(lock)
 }
 

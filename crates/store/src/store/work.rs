@@ -25,6 +25,12 @@ impl Shared {
                 return;
             }
             self.commits.finish(&works);
+            if self.commits.is_idle()
+                && let Err(error) = self.wal.note_synced()
+            {
+                self.stop(&error);
+                return;
+            }
             spent = works;
             spent.clear();
         }

@@ -133,6 +133,24 @@ impl Reader<'_> {
     }
 }
 
+impl Reader<'_> {
+    /// Whether a frame from `next` on tells that write `torn` had been synced: one of a later write,
+    /// or one that says so.
+    fn is_acknowledged(&self, torn: u64, mut next: (u64, Frame)) -> Result<bool, Error> {
+        loop {
+            let (at, frame) = next;
+            let synced = frame.kind == Kind::Synced && frame.write >= torn;
+            if frame.write > torn || synced {
+                return Ok(true);
+            }
+            match self.next_sound(at + ALIGN as u64)? {
+                Some(later) => next = later,
+                None => return Ok(false),
+            }
+        }
+    }
+}
+
 /// Replays one file; returns where its entries end.
 fn replay_file(
     disk: &dyn Disk,
@@ -153,29 +171,35 @@ fn replay_file(
         name,
     };
     let mut position = 0;
-    // The newest write seen, and whether its last frame was.
-    let (mut write, mut whole) = (0, true);
+    // The newest write seen, and whether its last frame was. None is until the first frame, which
+    // is durable before anything else is written.
+    let mut seen: Option<(u64, bool)> = None;
     loop {
         while let Some((frame, payload)) = reader.frame(position)? {
             match frame.kind {
-                Kind::Start => check_start(&reader, &payload, before, report),
+                Kind::Start => check_start(disk, &reader, &payload, before, report),
                 Kind::Append => entry(Found::Append(frame.stream, payload))?,
                 Kind::Removed => entry(Found::Removed(frame.stream))?,
+                Kind::Synced => {}
             }
-            if frame.kind != Kind::Start {
+            if matches!(frame.kind, Kind::Append | Kind::Removed) {
                 report.entries += 1;
                 report.bytes += u64::from(frame.length);
             }
-            (write, whole) = (frame.write, frame.last);
+            seen = Some((frame.write, frame.last));
             position += padded(frame.length as usize) as u64;
         }
         // The bad frame belongs to write `torn` or to none.
-        let torn = if whole { write + 1 } else { write };
-        let Some((at, frame)) = reader.next_sound(position + ALIGN as u64)? else {
-            report.torn |= !whole;
+        let torn = match seen {
+            None => 0,
+            Some((write, true)) => write + 1,
+            Some((write, false)) => write,
+        };
+        let Some(next) = reader.next_sound(position + ALIGN as u64)? else {
+            report.torn |= seen.is_some_and(|(_, whole)| !whole);
             return Ok(position);
         };
-        if frame.write <= torn {
+        if !reader.is_acknowledged(torn, next)? {
             report.torn = true;
             return Ok(position);
         }
@@ -184,15 +208,16 @@ fn replay_file(
             position,
             what: format!(
                 "{} bytes of acknowledged entries are unreadable",
-                at - position
+                next.0 - position
             ),
         });
-        position = at;
+        position = next.0;
     }
 }
 
 /// The file before this one must end where this one says it did.
 fn check_start(
+    disk: &dyn Disk,
     reader: &Reader<'_>,
     payload: &Bytes,
     before: Option<(u64, u64)>,
@@ -213,7 +238,7 @@ fn check_start(
     };
     if said == number && end > found {
         report.damage.push(Error::Damaged {
-            path: path(number),
+            path: disk.name(&path(number)),
             position: found,
             what: format!(
                 "{} bytes of acknowledged entries are unreadable",

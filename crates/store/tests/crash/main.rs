@@ -8,17 +8,24 @@
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
     reason = "a test ends where something unexpected is met"
 )]
 
 mod found;
 mod model;
+mod rot;
+mod trouble;
 mod world;
 
 use base::Rng;
 use model::End;
-use store::sim::SimDisk;
+use store::sim::{Fault, SimDisk};
 use world::{World, config, open};
+
+/// How many random histories are tried in an ordinary run.
+const ROUNDS: u64 = 3;
 
 fn number(name: &str, default: u64) -> u64 {
     let text = std::env::var(name);
@@ -43,11 +50,16 @@ fn report(what: &str, how: &str, world: &World, disks: &[&SimDisk]) -> String {
     text
 }
 
+/// Whether errors are to be expected.
+fn is_struck(disk: &SimDisk) -> bool {
+    disk.is_off() || disk.faults() > 0
+}
+
 /// Works on the disk until the power goes or `count` operations are done.
 async fn work(world: &mut World, disk: &SimDisk, end: End, count: u64) -> Result<(), String> {
     let opened = match open(disk, config()) {
         Ok(opened) => opened,
-        Err(_) if disk.is_off() => return Ok(()),
+        Err(_) if is_struck(disk) => return Ok(()),
         Err(error) => return Err(format!("opening: {error}")),
     };
     let mut result = world.check_reopened(&opened, end);
@@ -61,11 +73,11 @@ async fn work(world: &mut World, disk: &SimDisk, end: End, count: u64) -> Result
     if result.is_ok() {
         result = world.check(&opened);
     }
-    let off = disk.is_off();
+    let struck = is_struck(disk);
     let closed = opened.close().await;
     match (result, closed) {
-        (Err(what), _) if !off => Err(what),
-        (_, Err(error)) if !disk.is_off() => Err(format!("closing: {error}")),
+        (Err(what), _) if !struck => Err(what),
+        (_, Err(error)) if !is_struck(disk) => Err(format!("closing: {error}")),
         _ => Ok(()),
     }
 }
@@ -116,6 +128,21 @@ fn history(seed: u64, at: u64) -> bool {
     if let Err(what) = run.block_on(check(&mut later, &again, end)) {
         panic!("{}", report(&what, &how_again, &later, &[&disk, &again]));
     }
+    // Only the process ends at first; then, in its successor, the power goes.
+    let killed = disk.copy();
+    killed.power_off_at(killed.steps() + second);
+    let mut later = world.fork(crash_seed + 2);
+    let result = run.block_on(work(&mut later, &killed, End::Killed, 8));
+    let how_killed = format!("{how} for the process only, for all {second} steps later");
+    if let Err(what) = result {
+        panic!("{}", report(&what, &how_killed, &later, &[&disk, &killed]));
+    }
+    if killed.is_off() {
+        let found = killed.crash(crash_seed + 3);
+        if let Err(what) = run.block_on(check(&mut later, &found, End::Power)) {
+            panic!("{}", report(&what, &how_killed, &later, &[&killed, &found]));
+        }
+    }
     if let Err(what) = run.block_on(check(&mut world, &found, End::Power)) {
         panic!("{}", report(&what, &how, &world, &[&disk, &found]));
     }
@@ -124,7 +151,7 @@ fn history(seed: u64, at: u64) -> bool {
 
 #[test]
 fn the_power_may_go_at_every_step() {
-    let rounds = number("STENTOR_SIM_ROUNDS", 4);
+    let rounds = number("STENTOR_SIM_ROUNDS", ROUNDS);
     let first = number("STENTOR_SIM_SEED", 1);
     for seed in first..first + rounds {
         let mut at = number("STENTOR_SIM_STEP", 1);
@@ -132,5 +159,44 @@ fn the_power_may_go_at_every_step() {
             at += 1;
         }
         assert!(at > 20, "a history of {at} steps tells nothing");
+    }
+}
+
+/// Every step fails once with an error of the device; the log stops, or goes on where nothing was
+/// written.
+#[test]
+fn the_disk_may_fail_at_every_step() {
+    let rounds = number("STENTOR_SIM_ROUNDS", ROUNDS).div_ceil(2);
+    let first = number("STENTOR_SIM_SEED", 1);
+    let run = runtime();
+    for seed in first..first + rounds {
+        let mut struck = 0;
+        for at in 1.. {
+            let (mut world, disk) = (World::new(seed), SimDisk::new());
+            disk.fail_at(at, Fault::Io);
+            let how = format!("STENTOR_SIM_SEED={seed}, an error at step {at}");
+            let first = run.block_on(work(&mut world, &disk, End::Closed, 30));
+            if let Err(what) = first {
+                panic!("{}", report(&what, &how, &world, &[&disk]));
+            }
+            if disk.faults() == 0 {
+                break;
+            }
+            struck += 1;
+            for (found, end) in [
+                (disk.copy().crash(seed + at), End::Power),
+                (disk.restart(), End::Killed),
+            ] {
+                let mut later = world.fork(seed + at);
+                if let Err(what) = run.block_on(check(&mut later, &found, end)) {
+                    panic!("{}", report(&what, &how, &later, &[&disk, &found]));
+                }
+                let found = found.crash(at);
+                if let Err(what) = run.block_on(check(&mut later, &found, End::Closed)) {
+                    panic!("{}", report(&what, &how, &later, &[&disk, &found]));
+                }
+            }
+        }
+        assert!(struck > 20, "a history of {struck} steps tells nothing");
     }
 }

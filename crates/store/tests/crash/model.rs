@@ -2,6 +2,7 @@
 
 use base::{Offset, StreamId};
 use bytes::Bytes;
+use store::batch::BatchHeader;
 use store::{Piece, Store, Stream};
 
 /// What happened to a stream as a whole.
@@ -68,6 +69,21 @@ impl Model {
 
     pub(crate) fn end(&self) -> u64 {
         self.chunks.last().map_or(0, |chunk| chunk.next)
+    }
+
+    /// A batch comes next; it may be there after a crash.
+    pub(crate) fn appended(&mut self, batch: &[u8], epoch: i32) {
+        let header = BatchHeader::parse(batch).unwrap();
+        let base = self.end();
+        let mut bytes = batch.to_vec();
+        bytes[..8].copy_from_slice(&(base as i64).to_be_bytes());
+        bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
+        self.chunks.push(Chunk {
+            base,
+            next: base + header.last_offset_delta as u64 + 1,
+            epoch,
+            bytes,
+        });
     }
 
     /// Everything appended is durable in segments.

@@ -10,7 +10,7 @@ use store::{
     AppendOptions, Config, Durability, Error, Parts, Store, StoreState, Stream, StreamConfig,
 };
 
-use crate::model::{Chunk, End, Life, Model};
+use crate::model::{End, Life, Model};
 
 /// A store, and what its threads run on.
 pub(crate) struct Open {
@@ -200,9 +200,6 @@ impl World {
         let batch = batch(&self.rng, records, size as usize);
         let model = &mut self.models[at];
         let base = model.end();
-        let mut bytes = batch.to_vec();
-        bytes[..8].copy_from_slice(&(base as i64).to_be_bytes());
-        bytes[12..16].copy_from_slice(&self.epoch.to_be_bytes());
         let options = AppendOptions {
             epoch: self.epoch,
             ..AppendOptions::default()
@@ -213,13 +210,7 @@ impl World {
             batch.len()
         ));
         // Known before the answer: after a crash it may be there or not.
-        let next = base + records;
-        self.models[at].chunks.push(Chunk {
-            base,
-            next,
-            epoch: self.epoch,
-            bytes,
-        });
+        self.models[at].appended(&batch, self.epoch);
         loop {
             match stream.append(batch.clone(), options) {
                 Err(Error::Busy) => tokio::task::yield_now().await,
