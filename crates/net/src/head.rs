@@ -207,6 +207,12 @@ pub trait Session: Send + 'static {
         output: &mut Output,
     ) -> Result<(), Close>;
 
+    /// How many bytes `call`, which was made of `bytes` bytes of input, is charged for until it
+    /// ends. A head whose requests become larger in memory than they were on the wire says so.
+    fn weight(&self, _call: &Self::Call, bytes: usize) -> usize {
+        bytes
+    }
+
     /// When [`Session::expire`] is to be called; `None` for never. Asked after each other method.
     fn deadline(&self) -> Option<Instant> {
         None

@@ -308,8 +308,9 @@ impl<H: Head, T: Transport> Connection<H, T> {
                 Next::Bytes(n) => self.want(now, n)?,
                 Next::Wait => self.waiting = true,
                 Next::Call(lane, call) => {
+                    let weight = self.session.weight(&call, used);
                     let replies = self.shared.head.call(call).boxed();
-                    self.calls.push(lane, replies, used);
+                    self.calls.push(lane, replies, weight);
                     self.shared.metrics.calls.inc();
                 }
                 Next::Subscribe(lane, call) => self.subscribe(lane, call)?,
