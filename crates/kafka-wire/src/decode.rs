@@ -46,7 +46,7 @@ pub struct Decoder {
 const BUDGET_MIN: usize = 64 << 10;
 /// How many bytes of memory a byte of the frame may become: the smallest structures are a few
 /// bytes on the wire and dozens in memory.
-const BUDGET_PER_BYTE: usize = 16;
+const BUDGET_PER_BYTE: usize = 8;
 
 macro_rules! fixed {
     ($($name:ident: $type:ty = $get:ident;)*) => {$(

@@ -73,20 +73,19 @@ impl Request {
             } else {
                 topic.name = d.string(flexible)?;
             }
-            // The inner list goes to the flat one: of the outer it keeps its length only.
-            let units = d.array(flexible, |d| {
+            let inner = d.array(flexible, |d| {
                 let (index, records) = (d.i32()?, d.nullable_bytes(flexible, true)?);
                 if flexible {
                     d.skip_tags()?;
                 }
-                parts.push(Part {
+                Ok(Part {
                     topic: at,
                     index,
                     records,
-                });
-                Ok(())
+                })
             })?;
-            topic.partitions = units.len();
+            topic.partitions = inner.len();
+            parts.extend(inner);
             if flexible {
                 d.skip_tags()?;
             }

@@ -70,6 +70,10 @@ pub(super) fn start(context: Context, body: Bytes) -> Pending {
             )))));
         }
     };
+    if request.parts.len() > context.shared.config.partitions_per_request_max {
+        let limit = Close::Limit("kafka.partitions_per_request_max");
+        return Box::pin(std::future::ready(Some(Reply::Close(limit))));
+    }
     let mut wait = context.connection.deferred.load(Ordering::Acquire) > 0;
     let mut topics = Topics::default();
     let mut steps = Vec::with_capacity(request.parts.len());

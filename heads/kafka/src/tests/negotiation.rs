@@ -7,7 +7,7 @@ use net::head::{Close, Head, Peer};
 use net::testing::{Script, check_splits};
 
 use super::harness::{Settings, on_server, with};
-use super::messages::{answered, batch, produce, smallest};
+use super::messages::{answered, batch, fetch, produce, smallest};
 use crate::Config;
 use crate::handlers::APIS;
 
@@ -251,6 +251,49 @@ fn a_frame_has_a_length_between_nothing_and_the_limit() {
         assert_eq!(server.client().send_bytes(&1000_u32.to_be_bytes()), Ok(()));
         let empty = server.client().send_bytes(&[0, 0, 0, 0]);
         assert!(matches!(empty, Err(Close::Protocol(_))));
+    });
+}
+
+#[test]
+fn only_a_produce_is_large() {
+    on_server(async |server| {
+        let large = (9_u32 << 20).to_be_bytes();
+        let mut client = server.client();
+        assert_eq!(client.send_bytes(&large), Ok(()), "it could be a produce");
+        // Metadata, before any of its body is there.
+        assert_eq!(
+            client.send_bytes(&[0, 3]),
+            Err(Close::Limit("kafka.control_bytes_max"))
+        );
+        let mut client = server.client();
+        client.send_bytes(&large).unwrap();
+        assert_eq!(client.send_bytes(&[0, 0]), Ok(()));
+    });
+}
+
+#[test]
+fn a_request_names_so_many_partitions_and_no_more() {
+    let kafka = Config {
+        partitions_per_request_max: 2,
+        ..Config::default()
+    };
+    let settings = Settings {
+        kafka,
+        ..Settings::default()
+    };
+    with(settings, async |server| {
+        let limit = Err(Close::Limit("kafka.partitions_per_request_max"));
+        let mut append = produce("none", 0, batch(1));
+        let part = append.topic_data[0].partition_data[0].clone();
+        append.topic_data[0].partition_data = vec![part; 2];
+        let mut client = server.client();
+        assert!(client.try_ask(9, &append).await.is_ok());
+        append.topic_data.extend(append.topic_data.clone());
+        assert_eq!(client.try_ask(9, &append).await.map(|_| ()), limit);
+        let mut read = fetch("none", 0, 0);
+        read.topics = vec![read.topics[0].clone(); 3];
+        let mut client = server.client();
+        assert_eq!(client.try_ask(12, &read).await.map(|_| ()), limit);
     });
 }
 
