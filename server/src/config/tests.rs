@@ -93,6 +93,39 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
 }
 
 #[test]
+fn any_bytes_are_a_configuration_or_are_refused_in_words() {
+    let seeds = [
+        example::example().replace('#', "").into_bytes(),
+        b"data_dir = \"d\"\n[kafka]\nlisten = \"off\"\n[kafka.tls]\ncert = \"a\"\nkey = \"b\"\n"
+            .to_vec(),
+        b"[topics.defaults]\n\"retention.ms\" = 5\n[memory]\nlimit = \"1GiB\"\n".to_vec(),
+        b"[log]\nlevel = \"info,store=debug\"\nformat = \"json\"\n".to_vec(),
+    ];
+    let rng = base::Rng::seeded(1);
+    let keys = Schema::read().keys;
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..400 {
+        let bytes = fuzz::mutate::mutate(&seeds, &rng);
+        match load(&String::from_utf8_lossy(&bytes), &[], &[]) {
+            Ok(_) => taken += 1,
+            Err(message) => {
+                // Where it is, or what it is about.
+                let named = ["stentor.toml", "section ["]
+                    .iter()
+                    .any(|at| message.contains(at))
+                    || keys.keys().any(|key| message.contains(key.as_str()));
+                assert!(named, "{message}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(
+        taken > 10 && refused > 100,
+        "{taken} taken, {refused} refused"
+    );
+}
+
+#[test]
 fn wrong_values_name_the_key_and_who_set_it() {
     let error = load("[topics]\npartitions = \"many\"", &[], &[]).unwrap_err();
     assert!(
