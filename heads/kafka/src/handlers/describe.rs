@@ -15,7 +15,7 @@ use kafka_wire::messages::{
 };
 
 use super::Context;
-use crate::convert::{self, owned};
+use crate::convert::{self, Operations, owned};
 use crate::error;
 
 pub(super) async fn describe_cluster(
@@ -36,7 +36,8 @@ pub(super) async fn describe_cluster(
             rack: None,
             is_fenced: false,
         }],
-        cluster_authorized_operations: convert::NOT_ASKED,
+        cluster_authorized_operations: Operations::CLUSTER
+            .when(request.include_cluster_authorized_operations),
         ..DescribeClusterResponse::default()
     }
 }
@@ -126,7 +127,6 @@ pub(super) async fn describe_topic_partitions(
                 response.topics.push(DescribeTopicPartitionsResponseTopic {
                     error_code: error::code(&e).code(),
                     name: Some(name.into()),
-                    topic_authorized_operations: convert::NOT_ASKED,
                     ..Default::default()
                 });
                 continue;
@@ -182,6 +182,7 @@ fn describe(
                 ..Default::default()
             })
             .collect(),
-        topic_authorized_operations: convert::NOT_ASKED,
+        // Nobody can ask for less here.
+        topic_authorized_operations: Operations::TOPIC.when(true),
     }
 }
