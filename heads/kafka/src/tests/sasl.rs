@@ -279,7 +279,7 @@ fn a_giant_token_is_refused_at_once() {
                 handshake(&mut client, 1, "SCRAM-SHA-256").await;
                 client.send(1, &token(message)).unwrap();
                 let answered = client.bytes().await.unwrap().unwrap();
-            assert_eq!(answered.len(), 0, "held back: it has failed");
+                assert_eq!(answered.len(), 0, "held back: it has failed");
             }
         },
     );
