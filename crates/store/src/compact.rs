@@ -122,10 +122,11 @@ impl<'a> Pass<'a> {
         }
         log.sync_checkpoints().map_err(Failure::Swap)?;
         drop(log);
-        self.store.metrics.compaction_keys.set(as_gauge(keys.len()));
+        self.store.metrics.compaction.keys.set(as_gauge(keys.len()));
         self.store
             .metrics
-            .compaction_memory_bytes
+            .compaction
+            .memory_bytes
             .set(as_gauge(keys.bytes()));
         let pins = self.stream.pins.read().as_ref().map(|pins| (pins.0)());
         let rules = Rules {
