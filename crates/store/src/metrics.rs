@@ -21,21 +21,6 @@ pub(crate) struct StoreMetrics {
     pub(crate) compaction: CompactionMetrics,
 }
 
-/// Compaction's own.
-#[derive(Clone, Debug)]
-pub(crate) struct CompactionMetrics {
-    pub(crate) runs: Counter,
-    pub(crate) read_bytes: Counter,
-    pub(crate) written_bytes: Counter,
-    pub(crate) removed_records: Counter,
-    pub(crate) failures: Counter,
-    pub(crate) uncleanable: Gauge,
-    pub(crate) dirty_bytes: Gauge,
-    pub(crate) keys: Gauge,
-    pub(crate) memory_bytes: Gauge,
-    pub(crate) seconds: Histogram,
-}
-
 impl StoreMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let counter = |name: &str, help: &str| metrics.register(name, help, Counter::default());
@@ -81,6 +66,21 @@ impl StoreMetrics {
             compaction: CompactionMetrics::new(metrics),
         }
     }
+}
+
+/// What compaction counts.
+#[derive(Clone, Debug)]
+pub(crate) struct CompactionMetrics {
+    pub(crate) runs: Counter,
+    pub(crate) read_bytes: Counter,
+    pub(crate) written_bytes: Counter,
+    pub(crate) removed_records: Counter,
+    pub(crate) failures: Counter,
+    pub(crate) uncleanable: Gauge,
+    pub(crate) dirty_bytes: Gauge,
+    pub(crate) keys: Gauge,
+    pub(crate) memory_bytes: Gauge,
+    pub(crate) seconds: Histogram,
 }
 
 impl CompactionMetrics {

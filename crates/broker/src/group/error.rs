@@ -60,11 +60,13 @@ pub enum GroupError {
 
 impl From<Error> for GroupError {
     fn from(error: Error) -> Self {
-        match error {
-            Error::Batch(
-                BatchProblem::TooLarge { .. } | BatchProblem::LargerThanSegment { .. },
-            ) => Self::TooLarge,
-            other => Self::Unavailable(other.to_string()),
+        let too_large = matches!(
+            error,
+            Error::Batch(BatchProblem::TooLarge { .. } | BatchProblem::LargerThanSegment { .. })
+        );
+        if too_large {
+            return Self::TooLarge;
         }
+        Self::Unavailable(error.to_string())
     }
 }

@@ -74,12 +74,12 @@ impl Shared {
         let outcome = pass.run();
         let count = pass.count;
         let took = self.parts.clock.now().saturating_duration_since(started);
-        let metrics = &self.metrics;
-        metrics.compaction.runs.inc();
-        metrics.compaction.read_bytes.inc_by(count.read);
-        metrics.compaction.written_bytes.inc_by(count.written);
-        metrics.compaction.removed_records.inc_by(count.removed);
-        metrics.compaction.seconds.observe(took.as_secs_f64());
+        let metrics = &self.metrics.compaction;
+        metrics.runs.inc();
+        metrics.read_bytes.inc_by(count.read);
+        metrics.written_bytes.inc_by(count.written);
+        metrics.removed_records.inc_by(count.removed);
+        metrics.seconds.observe(took.as_secs_f64());
         match outcome {
             Ok(Outcome::Done(end)) => {
                 info!(
@@ -94,18 +94,18 @@ impl Shared {
             }
             Err(Failure::Stream(error)) => {
                 warn!(stream = %stream.id, %error, "the stream is damaged and not compacted any more");
-                metrics.compaction.failures.inc();
-                metrics.damaged.inc();
+                metrics.failures.inc();
+                self.metrics.damaged.inc();
                 let _ = stream.uncleanable.set(error);
                 Ok(false)
             }
             Err(Failure::Aside(error)) => {
                 warn!(stream = %stream.id, %error, "compaction failed; it is tried again later");
-                metrics.compaction.failures.inc();
+                metrics.failures.inc();
                 Ok(false)
             }
             Err(Failure::Swap(error)) => {
-                metrics.compaction.failures.inc();
+                metrics.failures.inc();
                 Err(error)
             }
         }

@@ -74,9 +74,7 @@ impl Store {
         let store = Arc::new_cyclic(|weak| {
             let streams = recovered.logs.into_iter().map(|(id, (log, fence))| {
                 let stream = StreamShared::new(id, weak.clone(), unconfigured(), log);
-                if let Some(error) = fence {
-                    let _ = stream.fenced.set(error);
-                }
+                let _ = fence.map(|error| stream.fenced.set(error));
                 (id, Arc::new(stream))
             });
             Shared {

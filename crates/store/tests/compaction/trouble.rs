@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Clock, Offset, Rng};
+use base::{Clock, Offset, Rng, Tasks};
 use store::sim::{Action, Fault, SimDisk};
 use store::{Cleanup, StoreState, StreamConfig};
 
@@ -114,7 +114,7 @@ async fn interrupted(
     let (world, mut model) = world(&disk, &clock, &rng).await;
     let gate = disk.close_gate(Action::Sync, ".cleaned", 0);
     let store = world.store.clone();
-    let pass = tokio::task::spawn_blocking(move || store.compact());
+    let pass = Tasks::current().spawn_blocking("test", move || store.compact());
     tokio::task::block_in_place(|| disk.wait_at_gate(gate));
     tokio::task::block_in_place(|| meanwhile(&world, &mut model));
     disk.open_gate(gate);
@@ -172,10 +172,10 @@ async fn a_close_waits_for_a_pass_and_ends_it() {
     let (world, model) = world(&disk, &clock, &rng).await;
     let gate = disk.close_gate(Action::Sync, ".cleaned", 0);
     let store = world.store.clone();
-    let pass = tokio::task::spawn_blocking(move || store.compact());
+    let pass = Tasks::current().spawn_blocking("test", move || store.compact());
     tokio::task::block_in_place(|| disk.wait_at_gate(gate));
     let store = world.store.clone();
-    let closing = tokio::spawn(async move { store.close().await });
+    let closing = Tasks::current().spawn("test", async move { store.close().await });
     disk.open_gate(gate);
     pass.await.unwrap().unwrap();
     closing.await.unwrap().unwrap();
@@ -248,7 +248,7 @@ async fn what_nobody_has_configured_after_a_start_is_kept() {
         disk: Arc::new(disk),
         clock: clock.clone(),
         ledger: base::Ledger::new(1 << 30),
-        tasks: base::Tasks::current(),
+        tasks: Tasks::current(),
         metrics: base::Metrics::default(),
     };
     let store = store::Store::open(config(), parts).unwrap();

@@ -1,4 +1,4 @@
-//! What a pass keeps, batch by batch.
+//! Batches that lose records: what is left, where it is, and what stays of the rest.
 
 use base::Ledger;
 
