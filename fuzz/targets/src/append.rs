@@ -19,7 +19,11 @@ const CONFIGS: &[&[(&str, &str)]] = &[
     &[("compression.type", "gzip")],
     &[("compression.type", "uncompressed")],
     &[("message.timestamp.type", "LogAppendTime")],
-    &[("cleanup.policy", "compact")],
+    // What is compacted would have fewer records.
+    &[
+        ("cleanup.policy", "compact"),
+        ("min.compaction.lag.ms", "1000000000000"),
+    ],
     &[("max.message.bytes", "300")],
 ];
 
@@ -91,9 +95,10 @@ fn open() -> (Engine, Vec<Arc<Partition>>) {
 
 fn topic(engine: &Engine, at: usize, config: &[(&str, &str)]) -> Arc<Partition> {
     let broker: &Broker = &engine.broker;
-    let pairs = config
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    // The records are years old: by default they would be deleted at once.
+    let kept = [("retention.ms", "-1")];
+    let pairs = config.iter().chain(&kept);
+    let pairs = pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     let new = NewTopic {
         name: format!("t{at}"),
         partitions: Some(1),
