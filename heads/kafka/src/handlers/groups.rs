@@ -272,12 +272,14 @@ pub(super) async fn leave_group(
 /// The code of a commit that failed as a whole: one about the group's size says nothing to who only
 /// commits.
 fn commit_code(error: &GroupError) -> ErrorCode {
-    match error {
-        GroupError::TooManyGroups | GroupError::NoRoom | GroupError::TooLarge => {
-            ErrorCode::InvalidCommitOffsetSize
-        }
-        other => group_code(other),
+    let about_size = matches!(
+        error,
+        GroupError::TooManyGroups | GroupError::NoRoom | GroupError::TooLarge
+    );
+    if about_size {
+        return ErrorCode::InvalidCommitOffsetSize;
     }
+    group_code(error)
 }
 
 pub(super) async fn offset_commit(

@@ -287,7 +287,7 @@ fn commits_are_records_in_the_form_that_lag_tools_read() {
             &START_MS.to_be_bytes(),
         ];
         let expected = (key.concat().into(), Some(value.concat().into()));
-        assert_eq!(records(&mut client).await, [expected.clone()]);
+        assert_eq!(records(&mut client).await, std::slice::from_ref(&expected));
         // A topic that goes takes its offsets with it.
         let topic = server.broker.topic("orders").unwrap();
         server.broker.delete_topic(topic).await.unwrap();
