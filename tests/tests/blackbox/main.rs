@@ -13,5 +13,6 @@
 mod client;
 mod hostile;
 mod real_data;
+mod record;
 mod scenario;
 mod server;

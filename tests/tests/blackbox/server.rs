@@ -11,9 +11,13 @@ use tempfile::TempDir;
 /// How long a server may take to answer.
 const READY: Duration = Duration::from_secs(30);
 
+/// Configuration: the environment's name behind `STENTOR__`, and the value.
+pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
+
 /// A running server; killed when it is dropped.
 pub(crate) struct Server {
     folder: TempDir,
+    settings: Vec<(String, String)>,
     pub(crate) kafka: SocketAddr,
     pub(crate) http: SocketAddr,
     child: Child,
@@ -26,7 +30,7 @@ fn required(name: &str) -> PathBuf {
     )
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -35,11 +39,20 @@ fn free_address() -> SocketAddr {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub(crate) fn start_with(settings: Settings<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (kafka, http) = (free_address(), free_address());
-        let child = spawn(&folder, kafka, http);
+        let settings = settings
+            .iter()
+            .map(|(name, value)| (format!("STENTOR__{name}"), (*value).to_owned()));
+        let settings: Vec<_> = settings.collect();
+        let child = spawn(&folder, kafka, http, &settings);
         let server = Self {
             folder,
+            settings,
             kafka,
             http,
             child,
@@ -52,7 +65,7 @@ impl Server {
     pub(crate) fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(&self.folder, self.kafka, self.http);
+        self.child = spawn(&self.folder, self.kafka, self.http, &self.settings);
         self.wait_ready();
     }
 
@@ -95,6 +108,11 @@ impl Server {
         assert!(status == 200 || status == 201, "{status}: {body}");
     }
 
+    /// What it has logged since it was started.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
     /// Resident memory of the process, in bytes.
     pub(crate) fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -111,13 +129,19 @@ impl Server {
     }
 }
 
-fn spawn(folder: &TempDir, kafka: SocketAddr, http: SocketAddr) -> Child {
+fn spawn(
+    folder: &TempDir,
+    kafka: SocketAddr,
+    http: SocketAddr,
+    settings: &[(String, String)],
+) -> Child {
     Command::new(required("STENTOR_BIN"))
         .arg("serve")
         .env("STENTOR__DATA_DIR", folder.path().join("data"))
         .env("STENTOR__KAFKA__LISTEN", kafka.to_string())
         .env("STENTOR__HTTP__LISTEN", http.to_string())
         .env("STENTOR__GROUPS__INITIAL_REBALANCE_DELAY", "500ms")
+        .envs(settings.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
         .spawn()
