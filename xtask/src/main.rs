@@ -33,6 +33,8 @@ struct Arguments {
 enum Command {
     /// Builds and runs every test, with the clients that people have.
     Test(test::Arguments),
+    /// Records requests of real clients anew, for the tests of the Kafka head.
+    RecordFrames,
     /// Writes the parts of the documents that are made from the code.
     Docs {
         /// Only compare; fail when something is out of date.
@@ -63,6 +65,7 @@ fn root() -> PathBuf {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Test(arguments) => test::run(&arguments),
+        Command::RecordFrames => test::record_frames(),
         Command::Docs { check } => docs::run(check),
         Command::Codegen { check } => codegen::run(check),
         Command::Tidy => tidy::run(),

@@ -107,7 +107,7 @@ fn consume(server: &Server, kind: Kind, expected: &[Record]) {
 
 #[test]
 fn compaction_leaves_the_last_value_of_each_key_for_every_client() {
-    let mut server = Server::start_with(&[("STENTOR__STORE__MAINTENANCE_INTERVAL", "100ms")]);
+    let mut server = Server::start_with(&[("STORE__MAINTENANCE_INTERVAL", "100ms")]);
     let topic = json!({"name": "latest", "partitions": 1, "config": {
         "cleanup.policy": "compact", "segment.ms": "200", "min.cleanable.dirty.ratio": "0.01",
         "delete.retention.ms": "100",

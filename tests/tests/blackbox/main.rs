@@ -15,5 +15,6 @@ mod client;
 mod compaction;
 mod hostile;
 mod real_data;
+mod record;
 mod scenario;
 mod server;
