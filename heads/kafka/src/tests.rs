@@ -7,7 +7,8 @@
 //! |---|---|
 //! | announced versions, frames, oldest and newest version of every request (KIP-511) | `negotiation` |
 //! | names, ids, creation, deletion, growth of topics (KIP-516) | `topics` |
-//! | validation of batches, record errors (KIP-467), deduplication (KIP-98) | `produce` |
+//! | validation of batches, record errors (KIP-467) | `produce` |
+//! | deduplication, incarnations, sequences of producers (KIP-98) | `producers` |
 //! | compressions and their framings, bombs | `compression` |
 //! | whole batches, limits, epochs (KIP-320), waits, incremental fetches (KIP-227) | `fetch` |
 //! | positions by time and epoch | `positions` |
@@ -35,5 +36,6 @@ mod messages;
 mod negotiation;
 mod positions;
 mod produce;
+mod producers;
 mod sasl;
 mod topics;

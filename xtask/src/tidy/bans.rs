@@ -45,7 +45,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
                 lines.map(|line| Violation::new(path, line, format!("`{word}`"), *instead)),
             );
         }
-        found.extend(sleeps(path, &code));
+        found.extend(sleeps(path, text, &code));
     }
     for (path, text) in tree.texts() {
         for (at, line) in text.lines().enumerate() {
@@ -71,12 +71,25 @@ fn no_sleep(path: &str, line: usize, word: &str) -> Violation {
     Violation::new(path, line, format!("`{word}` in a test"), instead)
 }
 
-fn sleeps(path: &str, code: &Code) -> Vec<Violation> {
+fn sleeps(path: &str, text: &str, code: &Code) -> Vec<Violation> {
+    let functions = code.functions();
+    // Under a paused clock nobody waits: time jumps.
+    let paused = |line: usize| {
+        let around = functions
+            .iter()
+            .filter(|function| function.lines.contains(&line));
+        around.map(|function| *function.lines.start()).any(|start| {
+            let attributes = text.lines().take(start - 1).skip(start.saturating_sub(4));
+            attributes
+                .into_iter()
+                .any(|line| line.contains("start_paused = true"))
+        })
+    };
     let test_lines = code.test_lines();
     let in_test =
         |line: usize| is_test_file(path) || test_lines.iter().any(|lines| lines.contains(&line));
     code.words()
-        .filter(|(line, word)| *word == "sleep" && in_test(*line))
+        .filter(|(line, word)| *word == "sleep" && in_test(*line) && !paused(*line))
         .map(|(line, word)| no_sleep(path, line, word))
         .collect()
 }
@@ -138,6 +151,8 @@ mod tests {
             found("tests/a.py", "x\ntime.sleep(1)\n"),
             [(2, "`time.sleep` in a test".into())]
         );
+        let paused = "#[tokio::test(start_paused = true)]\nasync fn a() { sleep(b).await }\n";
+        assert_eq!(found("tests/a.rs", paused), []);
         assert_eq!(found("bench/a.py", "time.sleep(1)\n"), []);
     }
 

@@ -6,6 +6,7 @@ use broker::group::{Committed, GroupError, Join, Leaving, Sync};
 use kafka_wire::messages::find_coordinator_response::Coordinator;
 use kafka_wire::messages::join_group_response::JoinGroupResponseMember;
 use kafka_wire::messages::leave_group_response::MemberResponse;
+use kafka_wire::messages::offset_commit_request::OffsetCommitRequestPartition;
 use kafka_wire::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
@@ -282,6 +283,17 @@ fn commit_code(error: &GroupError) -> ErrorCode {
     group_code(error)
 }
 
+/// What a client wants to be kept of a partition.
+fn committed(asked: &OffsetCommitRequestPartition) -> Committed {
+    let metadata = asked.committed_metadata.as_ref();
+    let metadata = metadata.map(owned).unwrap_or_default();
+    Committed::new(
+        asked.committed_offset,
+        asked.committed_leader_epoch,
+        metadata,
+    )
+}
+
 pub(super) async fn offset_commit(
     context: &Context,
     request: OffsetCommitRequest,
@@ -308,14 +320,8 @@ pub(super) async fn offset_commit(
                 ErrorCode::UnknownTopicOrPartition.code()
             };
             if exists {
-                let metadata = asked
-                    .committed_metadata
-                    .as_ref()
-                    .map(owned)
-                    .unwrap_or_default();
-                let (offset, epoch) = (asked.committed_offset, asked.committed_leader_epoch);
-                let committed = Committed::new(offset, epoch, metadata).kept_until(kept_until);
-                offsets.push((owned(&topic.name), index, committed));
+                let offset = committed(asked).kept_until(kept_until);
+                offsets.push((owned(&topic.name), index, offset));
                 places.push((at, within));
             }
             partitions.push(OffsetCommitResponsePartition {
@@ -336,11 +342,11 @@ pub(super) async fn offset_commit(
         instance,
         request.generation_id_or_member_epoch,
     );
-    let committed = broker
+    let outcomes = broker
         .groups()
         .commit(&request.group_id, member, offsets)
         .await;
-    let codes: Vec<i16> = match committed {
+    let codes: Vec<i16> = match outcomes {
         Ok(outcomes) => outcomes.into_iter().map(outcome).collect(),
         Err(error) => vec![commit_code(&error).code(); places.len()],
     };

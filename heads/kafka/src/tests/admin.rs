@@ -168,6 +168,15 @@ fn values_are_set_deleted_appended_and_subtracted() {
             0
         );
         assert_eq!(value(&mut client, policy).await.0, "compact");
+    });
+}
+
+#[test]
+fn a_change_that_is_wrong_changes_nothing() {
+    on_server(async |server| {
+        server.topic("orders", 1, &[]).await;
+        let mut client = server.client();
+        let (set, append) = (0, 2);
         // Kafka's tests and old tools set these.
         let flush = [
             ("flush.ms", set, Some("1000")),

@@ -168,23 +168,10 @@ impl Groups {
         if kept.is_empty() {
             return Ok(outcomes);
         }
-        let record = |(topic, partition, at): &(String, i32, Committed)| -> Record {
-            let (group, topic) = (name.to_owned(), topic.clone());
-            let key = Key::Offset {
-                group,
-                topic,
-                partition: *partition,
-            };
-            let value = OffsetValue {
-                offset: at.offset,
-                leader_epoch: at.leader_epoch,
-                metadata: at.metadata.clone(),
-                at_ms: now_ms,
-                expires_ms: at.expires_ms,
-            };
-            (key.encode(), Some(value.encode()))
-        };
-        let place = self.write(name, kept.iter().map(record).collect()).await?;
+        let records = kept
+            .iter()
+            .map(|offset| offset_record(name, offset, now_ms));
+        let place = self.write(name, records.collect()).await?;
         self.0.metrics.commits.inc_by(kept.len() as u64);
         self.step(name, true, |group, _| {
             for (topic, partition, at) in kept {
@@ -294,6 +281,27 @@ impl Groups {
             }
         }
     }
+}
+
+/// The record that keeps one offset of `group`.
+fn offset_record(
+    group: &str,
+    (topic, partition, at): &(String, i32, Committed),
+    now_ms: i64,
+) -> Record {
+    let key = Key::Offset {
+        group: group.to_owned(),
+        topic: topic.clone(),
+        partition: *partition,
+    };
+    let value = OffsetValue {
+        offset: at.offset,
+        leader_epoch: at.leader_epoch,
+        metadata: at.metadata.clone(),
+        at_ms: now_ms,
+        expires_ms: at.expires_ms,
+    };
+    (key.encode(), Some(value.encode()))
 }
 
 pub(in crate::group) fn may_commit(
