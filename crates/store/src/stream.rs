@@ -102,7 +102,7 @@ impl Shared {
     }
 
     /// Moves what is durable from the tail to segments; with `checkpoint`, makes that durable too.
-    /// Only the flusher's and the page writer's threads, and a start, come here.
+    /// The log's lock puts those who come here in order.
     pub(crate) fn flush(
         self: &Arc<Self>,
         store: &store::Shared,
