@@ -30,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Builds and runs every test, with the clients that people have.
     Test(test::Arguments),
+    /// Runs the tests that have a longer form: many kills, the whole suite of librdkafka.
+    Soak(test::Soak),
     /// Writes the parts of the documents that are made from the code.
     Docs {
         /// Only compare; fail when something is out of date.
@@ -53,6 +55,7 @@ fn root() -> PathBuf {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Test(arguments) => test::run(&arguments),
+        Command::Soak(arguments) => test::soak(&arguments),
         Command::Docs { check } => docs::run(check),
         Command::Codegen { check } => codegen::run(check),
     }
