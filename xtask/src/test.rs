@@ -91,7 +91,7 @@ pub(crate) fn soak(arguments: &Soak) -> Result<()> {
     let filters = arguments
         .filter
         .as_deref()
-        .map_or(SOAKS.to_vec(), |filter| vec![filter]);
+        .map_or_else(|| SOAKS.to_vec(), |filter| vec![filter]);
     let passed = black_box(&filters, &report, &[("STENTOR_SOAK", Path::new("1"))])?;
     close(&missing, &report)?;
     ensure!(
