@@ -350,11 +350,54 @@ impl Groups {
                 from = read.next;
             }
         }
+        self.forget_unknown_topics(broker)?;
         let slots: Vec<_> = self.0.table.lock().values().cloned().collect();
         for slot in &slots {
             self.schedule(&mut slot.lock());
         }
         info!(groups = slots.len(), "groups are loaded");
+        Ok(())
+    }
+
+    /// A crash may have come between a topic's deletion and [`Groups::forget_topic`]: a later topic
+    /// of that name must not be read from where this one was. Blocks until it is durable.
+    fn forget_unknown_topics(&self, broker: &Broker) -> Result<(), Error> {
+        let names: Vec<String> = self.0.table.lock().keys().cloned().collect();
+        let mut forgotten = false;
+        for name in names {
+            let Some(slot) = self.find(&name) else {
+                continue;
+            };
+            let mut slot = slot.lock();
+            let all = slot.group.offsets.iter();
+            let unknown: Vec<(String, i32)> = all
+                .filter(|(topic, ..)| broker.topic(topic).is_err())
+                .map(|(topic, partition, _)| (topic.to_owned(), partition))
+                .collect();
+            if unknown.is_empty() {
+                continue;
+            }
+            let dead = unknown.iter().map(|(t, p)| tombstone(&name, t, *p));
+            let (.., batch, appended) = self
+                .start_write(&name, dead.collect())
+                .map_err(|error| Error::InvalidRequest(error.to_string()))?;
+            if appended.is_none() {
+                // The queue is full at a start of very many groups: what is left waits for the next.
+                let bytes = batch.len();
+                warn!(
+                    group = name,
+                    bytes, "offsets of deleted topics are kept for now"
+                );
+                break;
+            }
+            for (topic, partition) in &unknown {
+                slot.group.offsets.remove(topic, *partition);
+            }
+            forgotten = true;
+        }
+        if forgotten {
+            broker.store().flush()?;
+        }
         Ok(())
     }
 
