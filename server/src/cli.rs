@@ -10,6 +10,8 @@ mod password;
 mod produce;
 mod progress;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
 mod time;
 mod topic;

@@ -9,6 +9,8 @@
 pub(crate) mod example;
 pub(crate) mod layers;
 pub(crate) mod nearest;
+#[cfg(test)]
+mod reference;
 pub(crate) mod schema;
 #[cfg(test)]
 mod tests;

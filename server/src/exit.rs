@@ -157,6 +157,10 @@ impl From<meta::Error> for Failure {
 }
 
 impl From<broker::Error> for Failure {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "opening gives none of the others"
+    )]
     fn from(error: broker::Error) -> Self {
         match error {
             broker::Error::Store(error) => error.into(),
@@ -164,10 +168,6 @@ impl From<broker::Error> for Failure {
             error @ broker::Error::InvalidConfig { .. } => {
                 Self::new(Exit::Config, format!("[topics.defaults]: {error}"))
             }
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "opening gives none of the others"
-            )]
             other => Self::new(Exit::Failure, other.to_string()),
         }
     }
@@ -176,12 +176,12 @@ impl From<broker::Error> for Failure {
 impl From<net::Error> for Failure {
     fn from(error: net::Error) -> Self {
         use net::Error as E;
-        let way_out = match &error {
-            E::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
-                ". Stop the process that listens there, or set another address \
-                 (docs/errors/address-in-use.md)"
-            }
-            _ => "",
+        let in_use = |source: &std::io::Error| source.kind() == std::io::ErrorKind::AddrInUse;
+        let way_out = if matches!(&error, E::Bind { source, .. } if in_use(source)) {
+            ". Stop the process that listens there, or set another address \
+             (docs/errors/address-in-use.md)"
+        } else {
+            ""
         };
         let exit = match &error {
             E::Resolve { .. } | E::Bind { .. } => Exit::Address,

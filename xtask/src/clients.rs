@@ -20,9 +20,12 @@ const KAFKA: &str = "4.3.0";
 /// A client that could not be installed, and why.
 pub(crate) type Missing = (&'static str, String);
 
+/// How a client is installed: from the sources in one folder, into another.
+type Step = fn(&Path, &Path) -> Result<()>;
+
 /// Installs what is missing; says what could not be had.
 pub(crate) fn install(sources: &Path, into: &Path) -> Vec<Missing> {
-    let steps: [(&str, fn(&Path, &Path) -> Result<()>); 5] = [
+    let steps: [(&str, Step); 5] = [
         ("kcat", kcat),
         ("python", python),
         ("kafkajs", kafkajs),

@@ -60,7 +60,8 @@ fn generate(tables: &Path) -> Result<BTreeMap<String, String>> {
     Ok(files)
 }
 
-fn format_code(text: &str) -> Result<String> {
+/// Formats Rust source.
+pub(crate) fn format_code(text: &str) -> Result<String> {
     let mut child = Command::new("rustfmt")
         .args(["--edition", "2024", "--config", "max_width=100"])
         .stdin(Stdio::piped())

@@ -1,29 +1,99 @@
-//! `cargo xtask docs`: the parts of the documents that are made from the code.
+//! `cargo xtask docs`: the parts of the documents that are made from the code, so that they cannot
+//! say anything else. Each stands between two comments in its document:
+//!
+//! ```text
+//! <!-- generated: NAME -->
+//! <!-- end -->
+//! ```
+//!
+//! What only the server knows (its configuration, its commands) is written by the server's own
+//! tests, which compare it on every run; this command runs them with leave to write.
 
-use std::fmt::Write as _;
+mod metrics;
+mod requests;
+mod routes;
 
-use anyhow::{Context, Result, ensure};
+use std::process::Command;
 
-const BEGIN: &str = "<!-- generated: requests -->\n";
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::tidy::Tree;
+
 const END: &str = "<!-- end -->\n";
 
-/// Writes the table of requests into docs/protocols/kafka.md; with `check`, only compares.
+/// What makes the text of a part.
+type Make = fn(&Tree) -> Result<String>;
+
+/// A document, the part's name, and what makes it.
+const PARTS: &[(&str, &str, Make)] = &[
+    ("README.md", "supported", supported),
+    ("docs/operations/metrics.md", "metrics", metrics::table),
+    ("docs/protocols/http.md", "routes", routes::table),
+    ("docs/protocols/kafka.md", "requests", requests::table),
+];
+
+/// The server's tests that write documents.
+const SERVER_TESTS: &str = "reference";
+
+/// Writes the parts; with `check`, only compares.
+///
+/// # Errors
+/// A document without the part's comments, code that is not as the makers expect; with `check`, a
+/// part that is out of date.
 pub(crate) fn run(check: bool) -> Result<()> {
-    let path = crate::root().join("docs/protocols/kafka.md");
-    let text = std::fs::read_to_string(&path)?;
-    let (before, rest) = text.split_once(BEGIN).context("the table has no beginning")?;
-    let (_, after) = rest.split_once(END).context("the table has no end")?;
-    let mut table = String::from("| key | request | versions | |\n|---|---|---|---|\n");
-    for api in head_kafka::handlers::APIS {
-        let (key, name) = (api.key.number(), api.key.name());
-        writeln!(table, "| {key} | {name} | {}-{} | {} |", api.min, api.max, api.note)?;
+    let root = crate::root();
+    let tree = Tree::read(&root)?;
+    let mut stale = Vec::new();
+    for (path, name, make) in PARTS {
+        let old = tree
+            .text(path)
+            .with_context(|| format!("{path} is missing"))?;
+        let new = replace(old, name, &make(&tree)?).with_context(|| (*path).to_owned())?;
+        if new == old {
+            continue;
+        }
+        stale.push(*path);
+        if !check {
+            std::fs::write(root.join(path), new)?;
+        }
     }
-    let new = format!("{before}{BEGIN}{table}{END}{after}");
     if check {
-        ensure!(new == text, "docs/protocols/kafka.md is out of date; run `cargo xtask docs`");
+        ensure!(
+            stale.is_empty(),
+            "out of date: {}; run `cargo xtask docs`",
+            stale.join(", ")
+        );
         return Ok(());
     }
-    Ok(std::fs::write(path, new)?)
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut tests = Command::new(cargo);
+    tests.args(["test", "--quiet", "--package", "stentor", SERVER_TESTS]);
+    if !tests
+        .env("UPDATE_EXPECT", "1")
+        .current_dir(&root)
+        .status()?
+        .success()
+    {
+        bail!("the server could not write its documents");
+    }
+    Ok(())
+}
+
+fn replace(text: &str, name: &str, part: &str) -> Result<String> {
+    let begin = format!("<!-- generated: {name} -->\n");
+    let (before, rest) = text
+        .split_once(&begin)
+        .with_context(|| format!("no {begin}"))?;
+    let (_, after) = rest.split_once(END).with_context(|| format!("no {END}"))?;
+    Ok(format!("{before}{begin}{part}{END}{after}"))
+}
+
+/// The README's table: every request of every protocol.
+fn supported(tree: &Tree) -> Result<String> {
+    let (kafka, http) = (requests::list(), routes::list(tree)?);
+    Ok(format!(
+        "| protocol | requests |\n|---|---|\n| Kafka | {kafka} |\n| HTTP | {http} |\n"
+    ))
 }
 
 #[cfg(test)]
@@ -32,5 +102,13 @@ mod tests {
     fn the_documents_say_what_the_code_does() {
         super::run(true).unwrap();
         crate::codegen::run(true).unwrap();
+    }
+
+    #[test]
+    fn only_the_part_is_replaced() {
+        let text = "a\n<!-- generated: x -->\nold\n<!-- end -->\nb\n";
+        let new = super::replace(text, "x", "new\n").unwrap();
+        assert_eq!(new, "a\n<!-- generated: x -->\nnew\n<!-- end -->\nb\n");
+        assert!(super::replace(text, "y", "").is_err());
     }
 }

@@ -13,7 +13,10 @@
 mod clients;
 mod codegen;
 mod docs;
+mod lint;
+mod new_head;
 mod test;
+mod tidy;
 
 use std::path::PathBuf;
 
@@ -30,6 +33,8 @@ struct Arguments {
 enum Command {
     /// Builds and runs every test, with the clients that people have.
     Test(test::Arguments),
+    /// Records requests of real clients anew, for the tests of the Kafka head.
+    RecordFrames,
     /// Writes the parts of the documents that are made from the code.
     Docs {
         /// Only compare; fail when something is out of date.
@@ -42,6 +47,13 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Checks the rules of the house that no compiler checks.
+    Tidy,
+    /// Writes a new protocol's crate in the house's shape.
+    NewHead {
+        /// Its name: lower case, such as `amqp`.
+        name: String,
+    },
 }
 
 /// The workspace's folder.
@@ -53,7 +65,10 @@ fn root() -> PathBuf {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Test(arguments) => test::run(&arguments),
+        Command::RecordFrames => test::record_frames(),
         Command::Docs { check } => docs::run(check),
         Command::Codegen { check } => codegen::run(check),
+        Command::Tidy => tidy::run(),
+        Command::NewHead { name } => new_head::run(&name),
     }
 }

@@ -26,8 +26,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         command.current_dir(&root);
         command
     };
-    crate::codegen::run(true)?;
-    println!("codegen: up to date");
+    let strict = arguments.strict || std::env::var("CI").is_ok_and(|ci| ci == "true");
+    if arguments.filter.is_none() {
+        crate::tidy::run()?;
+        crate::lint::run(strict)?;
+        crate::new_head::check()?;
+    }
     if arguments.filter.is_none() {
         let status = cargo()
             .args(["test", "--workspace", "--exclude", "stentor-tests"])
@@ -70,12 +74,43 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             why.map_or("yes", |(_, why)| why.as_str())
         );
     }
-    let strict = arguments.strict || std::env::var("CI").is_ok_and(|ci| ci == "true");
     if !missing.is_empty() && strict {
         bail!("{} clients could not be installed", missing.len());
     }
     if !passed {
         bail!("black-box tests failed");
+    }
+    Ok(())
+}
+
+/// `cargo xtask record-frames`.
+pub(crate) fn record_frames() -> Result<()> {
+    let root = crate::root();
+    let target = root.join("target");
+    let installed = target.join("clients");
+    std::fs::create_dir_all(&installed)?;
+    if let Some((name, why)) = clients::install(&root.join("tests/clients"), &installed).pop() {
+        bail!("{name} could not be installed: {why}");
+    }
+    let cargo = || {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(&root);
+        command
+    };
+    let built = cargo()
+        .args(["build", "--release", "-p", "stentor"])
+        .status()?;
+    let frames = root.join("heads/kafka/src/tests/frames");
+    std::fs::create_dir_all(&frames)?;
+    let recorded = cargo()
+        .args(["test", "-p", "stentor-tests", "--test", "blackbox", "--"])
+        .arg("requests_are_recorded")
+        .env("STENTOR_BIN", target.join("release/stentor"))
+        .env("STENTOR_CLIENTS", &installed)
+        .env("STENTOR_RECORD", &frames)
+        .status()?;
+    if !built.success() || !recorded.success() {
+        bail!("nothing was recorded");
     }
     Ok(())
 }

@@ -14,7 +14,10 @@ enum Source {
     #[default]
     System,
     Manual(Arc<Mutex<Manual>>),
-    Runtime { start: tokio::time::Instant, unix_ms: i64 },
+    Runtime {
+        start: tokio::time::Instant,
+        unix_ms: i64,
+    },
 }
 
 #[derive(Debug)]
@@ -32,22 +35,37 @@ impl Clock {
 
     /// A clock that moves only by [`Clock::advance`] and starts at `unix_ms`.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "an Instant can only be had by asking for one")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an Instant can only be had by asking for one"
+    )]
     pub fn manual(unix_ms: i64) -> Self {
-        Self(Source::Manual(Arc::new(Mutex::new(Manual { now: Instant::now(), unix_ms }))))
+        Self(Source::Manual(Arc::new(Mutex::new(Manual {
+            now: Instant::now(),
+            unix_ms,
+        }))))
     }
 
     /// The async runtime's own clock, for tests under paused time: it stands still and moves
     /// together with the runtime's timers. Starts at `unix_ms`.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the place they are replaced by")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the place they are replaced by"
+    )]
     pub fn runtime(unix_ms: i64) -> Self {
-        Self(Source::Runtime { start: tokio::time::Instant::now(), unix_ms })
+        Self(Source::Runtime {
+            start: tokio::time::Instant::now(),
+            unix_ms,
+        })
     }
 
     /// Monotonic time, for deadlines and durations.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the place they are replaced by")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the place they are replaced by"
+    )]
     pub fn now(&self) -> Instant {
         match &self.0 {
             Source::System => Instant::now(),
@@ -58,7 +76,10 @@ impl Clock {
 
     /// Wall time in milliseconds since 1970-01-01 UTC, for what is stored or shown.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the place they are replaced by")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the place they are replaced by"
+    )]
     pub fn unix_ms(&self) -> i64 {
         match &self.0 {
             Source::System => SystemTime::now()

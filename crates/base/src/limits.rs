@@ -21,6 +21,7 @@ struct Inner {
     peak: AtomicUsize,
     refused: AtomicU64,
     waited: AtomicU64,
+    waiting: AtomicUsize,
     freed: Notify,
 }
 
@@ -34,6 +35,7 @@ impl Ledger {
             peak: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
             waited: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
             freed: Notify::new(),
         }))
     }
@@ -56,6 +58,7 @@ impl Ledger {
             return charge;
         }
         self.0.waited.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting::new(&self.0);
         loop {
             let freed = self.0.freed.notified();
             tokio::pin!(freed);
@@ -70,11 +73,13 @@ impl Ledger {
 
     /// Takes `bytes` whether they fit or not: for what is already allocated and may not be
     /// refused (replayed data at recovery). Others wait until it is paid back.
-    #[must_use]
     pub fn force_charge(&self, bytes: usize) -> Charge {
         let used = self.0.used.fetch_add(bytes, Ordering::AcqRel) + bytes;
         self.0.peak.fetch_max(used, Ordering::Relaxed);
-        Charge { ledger: self.clone(), bytes }
+        Charge {
+            ledger: self.clone(),
+            bytes,
+        }
     }
 
     fn take(&self, bytes: usize) -> Option<Charge> {
@@ -87,7 +92,10 @@ impl Ledger {
             })
             .ok()?;
         self.0.peak.fetch_max(previous + bytes, Ordering::Relaxed);
-        Some(Charge { ledger: self.clone(), bytes })
+        Some(Charge {
+            ledger: self.clone(),
+            bytes,
+        })
     }
 
     /// Bytes charged now.
@@ -114,10 +122,32 @@ impl Ledger {
         self.0.refused.load(Ordering::Relaxed)
     }
 
+    /// Whether somebody waits for room now.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.0.waiting.load(Ordering::Relaxed) > 0
+    }
+
     /// How many requests had to wait.
     #[must_use]
     pub fn waited(&self) -> u64 {
         self.0.waited.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts somebody who waits, until it goes, however it goes.
+struct Waiting<'a>(&'a Inner);
+
+impl<'a> Waiting<'a> {
+    fn new(inner: &'a Inner) -> Self {
+        inner.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(inner)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -140,7 +170,10 @@ impl Charge {
     pub fn split(&mut self, bytes: usize) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        Self { ledger: self.ledger.clone(), bytes }
+        Self {
+            ledger: self.ledger.clone(),
+            bytes,
+        }
     }
 
     /// Adds another charge of the same ledger to this one.
@@ -180,7 +213,12 @@ mod tests {
     async fn a_waiter_gets_what_another_gives_back() {
         let ledger = Ledger::new(10);
         let held = ledger.try_charge(10).unwrap();
-        let (got, ()) = tokio::join!(ledger.charge(5), async { drop(held) });
+        let freeing = async {
+            assert!(ledger.is_short());
+            drop(held);
+        };
+        let (got, ()) = tokio::join!(ledger.charge(5), freeing);
+        assert!(!ledger.is_short());
         assert_eq!(got.bytes(), 5);
         assert_eq!(ledger.waited(), 1);
     }

@@ -50,7 +50,10 @@ impl FileRange {
         let mut bytes = vec![0; self.len];
         let mut done = 0;
         while done < self.len {
-            match self.source.read_at(&mut bytes[done..], self.position + done as u64)? {
+            match self
+                .source
+                .read_at(&mut bytes[done..], self.position + done as u64)?
+            {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 n => done += n,
             }

@@ -23,13 +23,19 @@ impl Rng {
     pub fn system() -> Self {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).expect("the operating system gives entropy");
-        Self { state: Arc::new(Mutex::new(u64::from_le_bytes(seed))), secure: true }
+        Self {
+            state: Arc::new(Mutex::new(u64::from_le_bytes(seed))),
+            secure: true,
+        }
     }
 
     /// The same numbers for the same seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self { state: Arc::new(Mutex::new(seed)), secure: false }
+        Self {
+            state: Arc::new(Mutex::new(seed)),
+            secure: false,
+        }
     }
 
     /// The next 64 bits.
@@ -46,7 +52,11 @@ impl Rng {
     /// A number below `bound` (0 for a bound of 0); the bias is below 2^-32 for bounds under 2^32.
     #[must_use]
     pub fn below(&self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { self.next_u64() % bound }
+        if bound == 0 {
+            0
+        } else {
+            self.next_u64() % bound
+        }
     }
 
     /// A random UUID (RFC 9562, version 4). Unique, not secret.

@@ -37,14 +37,22 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 // "ms" before "s" and "m": the longest suffix must win.
-const TIME_UNITS: [(&str, u64); 5] =
-    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const TIME_UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
 
 fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let text = text.trim();
     let (digits, scale) = units
         .iter()
-        .find_map(|(unit, scale)| text.strip_suffix(unit).map(|rest| (rest.trim_end(), *scale)))
+        .find_map(|(unit, scale)| {
+            text.strip_suffix(unit)
+                .map(|rest| (rest.trim_end(), *scale))
+        })
         .unwrap_or((text, 1));
     digits.parse::<u64>().ok()?.checked_mul(scale)
 }
@@ -54,18 +62,23 @@ fn show(value: u64, units: &[(&str, u64)], base: &str) -> String {
         .iter()
         .filter(|(_, scale)| value > 0 && value.is_multiple_of(*scale))
         .max_by_key(|(_, scale)| *scale)
-        .map_or_else(|| format!("{value}{base}"), |(unit, scale)| format!("{}{unit}", value / scale))
+        .map_or_else(
+            || format!("{value}{base}"),
+            |(unit, scale)| format!("{}{unit}", value / scale),
+        )
 }
 
 impl FromStr for ByteSize {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        parse(text, &SIZE_UNITS).map(Self).ok_or_else(|| ParseError {
-            text: text.to_owned(),
-            what: "a size",
-            example: "64MiB",
-        })
+        parse(text, &SIZE_UNITS)
+            .map(Self)
+            .ok_or_else(|| ParseError {
+                text: text.to_owned(),
+                what: "a size",
+                example: "64MiB",
+            })
     }
 }
 
@@ -73,11 +86,13 @@ impl FromStr for Millis {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        parse(text, &TIME_UNITS).map(Self).ok_or_else(|| ParseError {
-            text: text.to_owned(),
-            what: "a time",
-            example: "30s",
-        })
+        parse(text, &TIME_UNITS)
+            .map(Self)
+            .ok_or_else(|| ParseError {
+                text: text.to_owned(),
+                what: "a time",
+                example: "30s",
+            })
     }
 }
 
@@ -140,10 +155,20 @@ mod tests {
 
     #[test]
     fn reads_and_shows_sizes_and_times() {
-        for (text, bytes) in [("512", 512), ("64KiB", 65_536), ("1 MiB", 1 << 20), ("2GB", 2_000_000_000)] {
+        for (text, bytes) in [
+            ("512", 512),
+            ("64KiB", 65_536),
+            ("1 MiB", 1 << 20),
+            ("2GB", 2_000_000_000),
+        ] {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
-        for (text, ms) in [("250ms", 250), ("30s", 30_000), ("10m", 600_000), ("7d", 604_800_000)] {
+        for (text, ms) in [
+            ("250ms", 250),
+            ("30s", 30_000),
+            ("10m", 600_000),
+            ("7d", 604_800_000),
+        ] {
             assert_eq!(text.parse(), Ok(Millis(ms)), "{text}");
         }
         assert_eq!(ByteSize(65_536).to_string(), "64KiB");

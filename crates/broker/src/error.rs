@@ -121,6 +121,14 @@ pub enum BatchProblem {
         /// The topic's limit.
         limit: usize,
     },
+    /// Larger than `segment.bytes`: no segment could hold it.
+    #[error("{bytes} bytes are more than segment.bytes, {segment}")]
+    LargerThanSegment {
+        /// The batch's size.
+        bytes: usize,
+        /// The size of the topic's segments.
+        segment: u64,
+    },
     /// A compression that this topic does not take.
     #[error("unknown compression {0}")]
     Compression(i16),

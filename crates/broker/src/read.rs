@@ -123,14 +123,13 @@ impl Broker {
             });
             return PartitionRead { result, start, end };
         };
-        if from == end || (max_bytes == 0 && !first) {
-            return PartitionRead {
-                result: Ok(None),
-                start,
-                end,
-            };
-        }
         let stream = partition.stream();
+        // Nothing more will come of a deleted topic, and a wait for it would not wait.
+        let open = stream.check_open().map_err(Error::from);
+        if open.is_err() || from == end || (max_bytes == 0 && !first) {
+            let result = open.map(|()| None);
+            return PartitionRead { result, start, end };
+        }
         let result = if stream.read_is_cached(from) {
             stream.read(from, max_bytes).map_err(Error::from)
         } else {

@@ -439,6 +439,13 @@ impl TopicConfig {
             set: &set,
             defaults,
         };
+        let [min, max] = ["min", "max"].map(|end| values.long(&format!("{end}.compaction.lag.ms")));
+        if min > max {
+            return Err(Error::InvalidConfig {
+                key: "min.compaction.lag.ms".to_owned(),
+                why: format!("{min} is more than max.compaction.lag.ms, {max}"),
+            });
+        }
         let (compression, compression_level) = compression(&values);
         Ok(Self {
             max_message_bytes: usize::try_from(values.long("max.message.bytes")).unwrap_or(0),
@@ -545,6 +552,22 @@ mod tests {
                 "{key}={value}"
             );
         }
+    }
+
+    #[test]
+    fn a_lag_that_is_shorter_than_the_shortest_is_refused() {
+        let lags = |min: &str, max: &str| {
+            let set = [
+                ("min.compaction.lag.ms", min),
+                ("max.compaction.lag.ms", max),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+            TopicConfig::parse(set.into(), &BTreeMap::new())
+        };
+        let stream = lags("5", "6").unwrap().stream;
+        assert_eq!(stream.min_compaction_lag_ms, 5);
+        assert_eq!(stream.max_compaction_lag_ms, 6);
+        assert!(lags("7", "6").is_err());
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) fn check(
     timestamp_in_bounds(None, header.max_timestamp, topic, now_ms)?;
     let compression = header
         .compression()
-        .ok_or_else(|| BatchProblem::Compression(header.attributes & 0b111))?;
+        .ok_or(BatchProblem::Compression(header.attributes & 0b111))?;
     let recompress = topic.compression.filter(|wanted| *wanted != compression);
     let bounded_past = topic.timestamp_before_max_ms != i64::MAX;
     let batch = if topic.is_compacted() || bounded_past || recompress.is_some() {
@@ -95,6 +95,13 @@ fn whole_batch(bytes: &Bytes, topic: &TopicConfig) -> Result<BatchHeader, BatchP
         return Err(BatchProblem::TooLarge {
             bytes: len,
             limit: topic.max_message_bytes,
+        });
+    }
+    let segment = topic.stream.segment_bytes;
+    if len as u64 > segment {
+        return Err(BatchProblem::LargerThanSegment {
+            bytes: len,
+            segment,
         });
     }
     batch::check_crc(bytes).map_err(|e| BatchProblem::Corrupt(e.to_string()))?;
@@ -179,7 +186,10 @@ fn each_record(
             blamed.push((index, "a compacted topic needs a key".to_owned()));
         }
         if i64::from(record.offset_delta) != i64::from(index) {
-            blamed.push((index, "its offset does not follow the one before".to_owned()));
+            blamed.push((
+                index,
+                "its offset does not follow the one before".to_owned(),
+            ));
         }
         let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
         timestamp_in_bounds(Some(index), timestamp, topic, now_ms)?;

@@ -46,7 +46,7 @@ pub struct Decoder {
 const BUDGET_MIN: usize = 64 << 10;
 /// How many bytes of memory a byte of the frame may become: the smallest structures are a few
 /// bytes on the wire and dozens in memory.
-const BUDGET_PER_BYTE: usize = 16;
+const BUDGET_PER_BYTE: usize = 8;
 
 macro_rules! fixed {
     ($($name:ident: $type:ty = $get:ident;)*) => {$(
@@ -63,8 +63,14 @@ impl Decoder {
     /// Reads `frame` from its beginning.
     #[must_use]
     pub fn new(frame: Bytes) -> Self {
-        let budget = frame.len().saturating_mul(BUDGET_PER_BYTE).saturating_add(BUDGET_MIN);
-        Self { rest: frame, budget }
+        let budget = frame
+            .len()
+            .saturating_mul(BUDGET_PER_BYTE)
+            .saturating_add(BUDGET_MIN);
+        Self {
+            rest: frame,
+            budget,
+        }
     }
 
     /// What has not been read.
@@ -97,7 +103,9 @@ impl Decoder {
     }
 
     pub(crate) fn uuid(&mut self) -> Result<Uuid, DecodeError> {
-        let Some(bytes) = self.rest.first_chunk::<16>() else { return Err(DecodeError::Short) };
+        let Some(bytes) = self.rest.first_chunk::<16>() else {
+            return Err(DecodeError::Short);
+        };
         let uuid = Uuid::from_bytes(*bytes);
         self.rest.advance(16);
         Ok(uuid)
@@ -131,7 +139,9 @@ impl Decoder {
     fn signed(length: i64) -> Result<Option<usize>, DecodeError> {
         match length {
             -1 => Ok(None),
-            length => usize::try_from(length).map(Some).map_err(|_| DecodeError::Length(length)),
+            length => usize::try_from(length)
+                .map(Some)
+                .map_err(|_| DecodeError::Length(length)),
         }
     }
 
@@ -140,12 +150,20 @@ impl Decoder {
     }
 
     fn string_length(&mut self, flexible: bool) -> Result<Option<usize>, DecodeError> {
-        if flexible { self.compact() } else { Self::signed(i64::from(self.i16()?)) }
+        if flexible {
+            self.compact()
+        } else {
+            Self::signed(i64::from(self.i16()?))
+        }
     }
 
     /// The length of bytes or of an array; `None` is null.
     pub(crate) fn length(&mut self, flexible: bool) -> Result<Option<usize>, DecodeError> {
-        if flexible { self.compact() } else { Self::signed(i64::from(self.i32()?)) }
+        if flexible {
+            self.compact()
+        } else {
+            Self::signed(i64::from(self.i32()?))
+        }
     }
 
     fn text(&mut self, length: usize) -> Result<Str, DecodeError> {
@@ -197,7 +215,10 @@ impl Decoder {
             return Err(DecodeError::Short);
         }
         let memory = count.saturating_mul(size_of::<T>());
-        self.budget = self.budget.checked_sub(memory).ok_or(DecodeError::TooMany)?;
+        self.budget = self
+            .budget
+            .checked_sub(memory)
+            .ok_or(DecodeError::TooMany)?;
         let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
             elements.push(read(self)?);
@@ -231,7 +252,11 @@ impl Decoder {
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<Option<T>, DecodeError> {
-        if self.i8()? < 0 { Ok(None) } else { read(self).map(Some) }
+        if self.i8()? < 0 {
+            Ok(None)
+        } else {
+            read(self).map(Some)
+        }
     }
 
     /// The tagged fields at the end of a structure (KIP-482). `read` says whether it knows the
@@ -249,7 +274,10 @@ impl Decoder {
             }
             last = Some(tag);
             let size = self.uvarint()? as usize;
-            let mut field = Self { rest: self.take(size)?, budget: self.budget };
+            let mut field = Self {
+                rest: self.take(size)?,
+                budget: self.budget,
+            };
             if read(tag, &mut field)? && !field.is_empty() {
                 return Err(DecodeError::Length(size as i64));
             }
@@ -274,8 +302,14 @@ mod tests {
     #[test]
     fn numbers_of_variable_length_end() {
         assert_eq!(decoder(&[0xac, 0x02]).uvarint(), Ok(300));
-        assert_eq!(decoder(&[0xff, 0xff, 0xff, 0xff, 0x0f]).uvarint(), Ok(u32::MAX));
-        assert_eq!(decoder(&[0xff, 0xff, 0xff, 0xff, 0x1f]).uvarint(), Err(DecodeError::Number));
+        assert_eq!(
+            decoder(&[0xff, 0xff, 0xff, 0xff, 0x0f]).uvarint(),
+            Ok(u32::MAX)
+        );
+        assert_eq!(
+            decoder(&[0xff, 0xff, 0xff, 0xff, 0x1f]).uvarint(),
+            Err(DecodeError::Number)
+        );
         assert_eq!(decoder(&[0x80]).uvarint(), Err(DecodeError::Short));
     }
 
@@ -284,8 +318,14 @@ mod tests {
         // Metadata 12 with four billion topics, which made another codec ask for 309 GB.
         let array = decoder(&[0xff, 0xff, 0xff, 0xff, 0x0f]).array(true, |d| d.uuid());
         assert_eq!(array, Err(DecodeError::Short));
-        assert_eq!(decoder(&[0x7f, 0xff, 0xff, 0xff]).bytes(false), Err(DecodeError::Short));
-        assert_eq!(decoder(&[0xff, 0xff, 0xff, 0xfe]).bytes(false), Err(DecodeError::Length(-2)));
+        assert_eq!(
+            decoder(&[0x7f, 0xff, 0xff, 0xff]).bytes(false),
+            Err(DecodeError::Short)
+        );
+        assert_eq!(
+            decoder(&[0xff, 0xff, 0xff, 0xfe]).bytes(false),
+            Err(DecodeError::Length(-2))
+        );
     }
 
     #[test]
@@ -299,7 +339,10 @@ mod tests {
     #[test]
     fn tags_rise_and_unknown_ones_are_skipped() {
         assert_eq!(decoder(&[1, 9, 2, 0, 0]).skip_tags(), Ok(()));
-        assert_eq!(decoder(&[2, 9, 0, 9, 0]).skip_tags(), Err(DecodeError::Tags));
+        assert_eq!(
+            decoder(&[2, 9, 0, 9, 0]).skip_tags(),
+            Err(DecodeError::Tags)
+        );
         assert_eq!(decoder(&[1, 9, 9, 0]).skip_tags(), Err(DecodeError::Short));
     }
 }

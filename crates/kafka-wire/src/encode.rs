@@ -39,7 +39,9 @@ pub(crate) mod put {
             out.put_u8(0);
             return Ok(());
         };
-        let plus_one = u32::try_from(length).ok().and_then(|length| length.checked_add(1));
+        let plus_one = u32::try_from(length)
+            .ok()
+            .and_then(|length| length.checked_add(1));
         uvarint(out, plus_one.ok_or(EncodeError::TooLong(length))?);
         Ok(())
     }
@@ -140,7 +142,10 @@ pub(crate) mod put {
         let mut value = BytesMut::new();
         write(&mut value)?;
         uvarint(out, tag);
-        uvarint(out, u32::try_from(value.len()).map_err(|_| EncodeError::TooLong(value.len()))?);
+        uvarint(
+            out,
+            u32::try_from(value.len()).map_err(|_| EncodeError::TooLong(value.len()))?,
+        );
         out.put_slice(&value);
         Ok(())
     }

@@ -28,8 +28,15 @@ impl RequestHeader {
     /// [`DecodeError`] when the bytes are not one.
     pub fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
         let (api_key, api_version, correlation_id) = (d.i16()?, d.i16()?, d.i32()?);
-        let mut header = Self { api_key, api_version, correlation_id, client_id: None };
-        let Some(key) = ApiKey::from_number(api_key) else { return Ok(header) };
+        let mut header = Self {
+            api_key,
+            api_version,
+            correlation_id,
+            client_id: None,
+        };
+        let Some(key) = ApiKey::from_number(api_key) else {
+            return Ok(header);
+        };
         // The client's name keeps its old encoding in the flexible header.
         header.client_id = d.nullable_string(false, true)?;
         if api_version >= key.flexible_from() {

@@ -5,6 +5,14 @@
     unused_variables,
     reason = "not every structure differs between versions"
 )]
+#![allow(
+    clippy::bool_comparison,
+    clippy::derivable_impls,
+    clippy::field_reassign_with_default,
+    clippy::needless_borrow,
+    clippy::partialeq_to_none,
+    reason = "one form for all structures"
+)]
 
 pub mod alter_configs_request;
 pub mod alter_configs_response;

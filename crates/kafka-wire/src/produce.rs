@@ -73,16 +73,19 @@ impl Request {
             } else {
                 topic.name = d.string(flexible)?;
             }
-            // The inner list goes to the flat one: of the outer it keeps its length only.
-            let units = d.array(flexible, |d| {
+            let inner = d.array(flexible, |d| {
                 let (index, records) = (d.i32()?, d.nullable_bytes(flexible, true)?);
                 if flexible {
                     d.skip_tags()?;
                 }
-                parts.push(Part { topic: at, index, records });
-                Ok(())
+                Ok(Part {
+                    topic: at,
+                    index,
+                    records,
+                })
             })?;
-            topic.partitions = units.len();
+            topic.partitions = inner.len();
+            parts.extend(inner);
             if flexible {
                 d.skip_tags()?;
             }
@@ -220,9 +223,19 @@ mod tests {
             assert_eq!((request.acks, request.timeout_ms), (-1, 30_000));
             let lengths: Vec<_> = request.topics.iter().map(|t| t.partitions).collect();
             assert_eq!(lengths, [2, 0, 1]);
-            let parts: Vec<_> =
-                request.parts.iter().map(|p| (p.topic, p.index, p.records.as_deref())).collect();
-            assert_eq!(parts, [(0, 0, Some(&b"abc"[..])), (0, 3, None), (2, 1, Some(&b""[..]))]);
+            let parts: Vec<_> = request
+                .parts
+                .iter()
+                .map(|p| (p.topic, p.index, p.records.as_deref()))
+                .collect();
+            assert_eq!(
+                parts,
+                [
+                    (0, 0, Some(&b"abc"[..])),
+                    (0, 3, None),
+                    (2, 1, Some(&b""[..]))
+                ]
+            );
             let names = if version < 13 { "orders" } else { "" };
             assert_eq!(request.topics[0].name, names);
         }
@@ -241,7 +254,10 @@ mod tests {
             base_offset: 5,
             log_append_time_ms: -1,
             log_start_offset: 2,
-            record_errors: (error_code != 0).then(|| (4, "bad".into())).into_iter().collect(),
+            record_errors: (error_code != 0)
+                .then(|| (4, "bad".into()))
+                .into_iter()
+                .collect(),
             error_message: (error_code != 0).then(|| "worse".into()),
         };
         let response = |outcome: &Outcome| PartitionProduceResponse {
@@ -250,7 +266,9 @@ mod tests {
             base_offset: 5,
             log_append_time_ms: -1,
             log_start_offset: 2,
-            record_errors: outcome.record_errors.iter()
+            record_errors: outcome
+                .record_errors
+                .iter()
                 .map(|(index, message)| BatchIndexAndErrorMessage {
                     batch_index: *index,
                     batch_index_error_message: Some(message.clone()),
@@ -262,7 +280,14 @@ mod tests {
         let outcomes = [outcome(0, 0), outcome(1, 87)];
         for version in VERSIONS {
             let (mut ours, mut theirs) = (BytesMut::new(), BytesMut::new());
-            put_response(&mut ours, version, &[topic("a", 2), topic("b", 0)], &outcomes, 9).unwrap();
+            put_response(
+                &mut ours,
+                version,
+                &[topic("a", 2), topic("b", 0)],
+                &outcomes,
+                9,
+            )
+            .unwrap();
             let whole = ProduceResponse {
                 responses: ["a", "b"]
                     .into_iter()

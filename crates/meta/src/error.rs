@@ -45,6 +45,7 @@ pub enum Error {
 }
 
 impl Error {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the database adds errors")]
     pub(crate) fn database(path: &str, error: redb::Error) -> Self {
         match error {
             redb::Error::DatabaseAlreadyOpen => Self::Locked {

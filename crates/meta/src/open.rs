@@ -53,7 +53,7 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    std::fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 impl Meta {

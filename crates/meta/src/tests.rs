@@ -1,3 +1,5 @@
+//! The control state across restarts, and the rules that it keeps.
+
 use super::*;
 
 fn new(name: &str) -> NewTopic {
@@ -35,7 +37,7 @@ fn everything_is_there_after_a_restart() {
         ..topic
     };
     assert_eq!(*meta.topics(), [kept]);
-    assert_eq!(meta.deleting(), [gone.clone()]);
+    assert_eq!(meta.deleting(), std::slice::from_ref(&gone));
     meta.finish_delete(gone.id).unwrap();
     assert!(meta.deleting().is_empty());
     assert_eq!(
@@ -97,6 +99,10 @@ fn a_first_start_that_was_interrupted_is_begun_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("meta.redb");
     for left in [&b""[..], &[0; 4096]] {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "as an interrupted start leaves it"
+        )]
         std::fs::write(folder.path().join("meta.new"), left).unwrap();
         let meta = Meta::open(&path, Rng::seeded(1)).unwrap();
         meta.create_topic(new("orders")).unwrap();

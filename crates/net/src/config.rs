@@ -141,6 +141,10 @@ pub struct Limits {
     pub subscriptions_max: usize,
     /// How long a connection waits for room in the process's memory budget. Default: 10s.
     pub memory_wait_max: Millis,
+    /// While others wait for memory: how long a connection that holds more than 64 KiB may take
+    /// for its next step (a whole request, the end of a call, an answer read) before it is closed.
+    /// Shorter than `memory_wait_max`, so that who waits gets the room. Default: 5s.
+    pub hold_max: Millis,
     /// How long last words may take to be sent. Default: 5s.
     pub flush_max: Millis,
     /// How long calls in flight may take when the server goes down. Default: 10s.
@@ -160,6 +164,7 @@ impl Default for Limits {
             calls_in_flight_max: 1024,
             subscriptions_max: 4096,
             memory_wait_max: Millis(10_000),
+            hold_max: Millis(5_000),
             flush_max: Millis(5_000),
             drain_max: Millis(10_000),
         }

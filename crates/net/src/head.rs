@@ -97,6 +97,8 @@ pub enum Close {
     Limit(&'static str),
     /// The process's memory budget had no room in time.
     Memory,
+    /// It held memory that others waited for, and did not get on.
+    Slow,
     /// Nothing moved for the idle limit.
     Idle,
     /// The connection was not established within the handshake limit.
@@ -128,6 +130,7 @@ impl Close {
             Self::Denied(_) => "denied",
             Self::Limit(_) => "limit",
             Self::Memory => "memory",
+            Self::Slow => "slow",
             Self::Idle => "idle",
             Self::Handshake => "handshake",
             Self::Drain => "drain",
@@ -145,6 +148,7 @@ impl fmt::Display for Close {
             Self::Denied(text) => write!(f, "denied: {text}"),
             Self::Limit(name) => write!(f, "over the limit `{name}`"),
             Self::Memory => f.write_str("no memory left in the budget"),
+            Self::Slow => f.write_str("held memory that others needed, and did not get on"),
             Self::Idle => f.write_str("idle for too long"),
             Self::Handshake => f.write_str("not established in time"),
             Self::Drain => f.write_str("the server is shutting down"),
@@ -202,6 +206,12 @@ pub trait Session: Send + 'static {
         reply: Self::Reply,
         output: &mut Output,
     ) -> Result<(), Close>;
+
+    /// How many bytes `call`, which was made of `bytes` bytes of input, is charged for until it
+    /// ends. A head whose requests become larger in memory than they were on the wire says so.
+    fn weight(&self, _call: &Self::Call, bytes: usize) -> usize {
+        bytes
+    }
 
     /// When [`Session::expire`] is to be called; `None` for never. Asked after each other method.
     fn deadline(&self) -> Option<Instant> {

@@ -50,8 +50,8 @@ impl std::fmt::Debug for Pins {
 /// How a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It went as far as memory allowed.
-    Done,
+    /// It went as far as memory allowed: up to this offset.
+    Done(u64),
     /// It was given up: the store is closing, the stream changed, or there was no memory. Another
     /// one may be tried later.
     GivenUp,
@@ -116,10 +116,17 @@ impl<'a> Pass<'a> {
         let Some(end) = self.collect(&mut keys)? else {
             return Ok(Outcome::GivenUp);
         };
-        self.store.metrics.compaction_keys.set(as_gauge(keys.len()));
+        let log = self.stream.log.lock();
+        if !self.may_go_on() {
+            return Ok(Outcome::GivenUp);
+        }
+        log.sync_checkpoints().map_err(Failure::Swap)?;
+        drop(log);
+        self.store.metrics.compaction.keys.set(as_gauge(keys.len()));
         self.store
             .metrics
-            .compaction_memory_bytes
+            .compaction
+            .memory_bytes
             .set(as_gauge(keys.bytes()));
         let pins = self.stream.pins.read().as_ref().map(|pins| (pins.0)());
         let rules = Rules {
@@ -144,7 +151,7 @@ impl<'a> Pass<'a> {
             }
             log.set_cleaned(end).map_err(Failure::Swap)?;
         }
-        Ok(Outcome::Done)
+        Ok(Outcome::Done(end))
     }
 
     fn may_go_on(&self) -> bool {

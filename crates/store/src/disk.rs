@@ -14,6 +14,10 @@ use base::ReadAt;
 pub use file::FileDisk;
 
 /// A file that is read and written at positions.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "asking for the length can fail; nobody asks for emptiness"
+)]
 pub trait DiskFile: ReadAt + std::fmt::Debug {
     /// Writes all of `parts`, one behind the other, from `position` on.
     ///

@@ -99,6 +99,10 @@ impl Error {
     /// What `error`, met while doing `action` to `path`, means.
     pub(crate) fn disk(action: &'static str, path: impl Into<String>, error: io::Error) -> Self {
         let path = path.into();
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the standard library adds kinds"
+        )]
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -132,9 +136,10 @@ impl Error {
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn retry(&self) -> Retry {
-        match self {
-            Self::Busy => Retry::After,
-            _ => Retry::Never,
+        if matches!(self, Self::Busy) {
+            Retry::After
+        } else {
+            Retry::Never
         }
     }
 }

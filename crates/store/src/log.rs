@@ -385,12 +385,8 @@ impl Log {
     pub(crate) fn retained_start(&self, config: &StreamConfig, start: u64, now_ms: i64) -> u64 {
         let mut start = start;
         let mut size: u64 = self.segments.iter().map(|segment| segment.len()).sum();
-        let mut sealed = self
-            .segments
-            .iter()
-            .zip(self.segments.iter().skip(1))
-            .peekable();
-        while let Some((segment, next)) = sealed.next() {
+        let sealed = self.segments.iter().zip(self.segments.iter().skip(1));
+        for (segment, next) in sealed {
             let too_large = config
                 .retention_bytes
                 .is_some_and(|max| size - segment.len() >= max);

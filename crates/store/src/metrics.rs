@@ -18,16 +18,7 @@ pub(crate) struct StoreMetrics {
     pub(crate) flushed_bytes: Counter,
     pub(crate) retained_bytes: Counter,
     pub(crate) damaged: Counter,
-    pub(crate) compaction_runs: Counter,
-    pub(crate) compaction_read_bytes: Counter,
-    pub(crate) compaction_written_bytes: Counter,
-    pub(crate) compaction_removed_records: Counter,
-    pub(crate) compaction_failures: Counter,
-    pub(crate) compaction_uncleanable: Gauge,
-    pub(crate) compaction_dirty_bytes: Gauge,
-    pub(crate) compaction_keys: Gauge,
-    pub(crate) compaction_memory_bytes: Gauge,
-    pub(crate) compaction_seconds: Histogram,
+    pub(crate) compaction: CompactionMetrics,
 }
 
 impl StoreMetrics {
@@ -72,43 +63,68 @@ impl StoreMetrics {
             flushed_bytes: counter("store_flushed_bytes", "Bytes moved to segments"),
             retained_bytes: counter("store_retention_bytes", "Bytes deleted by retention"),
             damaged: counter("store_damaged", "Reads that met damaged bytes"),
-            compaction_runs: counter(
+            compaction: CompactionMetrics::new(metrics),
+        }
+    }
+}
+
+/// What compaction counts.
+#[derive(Clone, Debug)]
+pub(crate) struct CompactionMetrics {
+    pub(crate) runs: Counter,
+    pub(crate) read_bytes: Counter,
+    pub(crate) written_bytes: Counter,
+    pub(crate) removed_records: Counter,
+    pub(crate) failures: Counter,
+    pub(crate) uncleanable: Gauge,
+    pub(crate) dirty_bytes: Gauge,
+    pub(crate) keys: Gauge,
+    pub(crate) memory_bytes: Gauge,
+    pub(crate) seconds: Histogram,
+}
+
+impl CompactionMetrics {
+    fn new(metrics: &Metrics) -> Self {
+        let counter = |name: &str, help: &str| metrics.register(name, help, Counter::default());
+        let gauge = |name: &str, help: &str| metrics.register(name, help, Gauge::default());
+        Self {
+            runs: counter(
                 "store_compaction_runs",
                 "Passes of compaction over a stream",
             ),
-            compaction_read_bytes: counter(
+            read_bytes: counter(
                 "store_compaction_read_bytes",
                 "Bytes of segments read by compaction, in both halves of a pass",
             ),
-            compaction_written_bytes: counter(
+            written_bytes: counter(
                 "store_compaction_written_bytes",
                 "Bytes of segments written by compaction",
             ),
-            compaction_removed_records: counter(
+            removed_records: counter(
                 "store_compaction_removed_records",
                 "Records that compaction left out",
             ),
-            compaction_failures: counter(
+            failures: counter(
                 "store_compaction_failures",
                 "Passes of compaction that failed",
             ),
-            compaction_uncleanable: gauge(
+            uncleanable: gauge(
                 "store_compaction_uncleanable_streams",
                 "Streams that are not compacted any more because they are damaged",
             ),
-            compaction_dirty_bytes: gauge(
+            dirty_bytes: gauge(
                 "store_compaction_dirty_bytes",
                 "Bytes of compacted streams that no pass has been through, at the last look",
             ),
-            compaction_keys: gauge(
+            keys: gauge(
                 "store_compaction_keys",
                 "Keys that the newest pass of compaction remembered",
             ),
-            compaction_memory_bytes: gauge(
+            memory_bytes: gauge(
                 "store_compaction_memory_bytes",
                 "Memory that the newest pass of compaction took for its keys",
             ),
-            compaction_seconds: metrics.register(
+            seconds: metrics.register(
                 "store_compaction_seconds",
                 "Time of one pass of compaction",
                 Histogram::new([0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0]),

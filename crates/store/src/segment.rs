@@ -297,22 +297,11 @@ impl Segment {
         interval: u64,
         mut seen: impl FnMut(&BatchHeader),
     ) -> Result<ScanEnd, Error> {
-        let mut position = 0;
-        let hint = self.inner.read().index.before_position(trusted);
-        if let Some(entry) = hint
-            && self.is_there(&entry)?
-        {
-            let first = match self.header(0) {
-                Ok(header) => header,
-                Err(Error::Damaged { what, .. }) => return Ok(broken(0, &what)),
-                Err(error) => return Err(error),
-            };
-            let mut inner = self.inner.write();
-            position = inner.resume(self.base, trusted);
-            inner.first_timestamp = first.max_timestamp;
-        } else {
-            self.inner.write().forget_index();
-        }
+        let mut position = match self.resume(trusted) {
+            Ok(position) => position,
+            Err(Error::Damaged { what, .. }) => return Ok(broken(0, &what)),
+            Err(error) => return Err(error),
+        };
         let mut last = position;
         let mut counted = Some(counted).filter(|_| trusted > 0);
         loop {
@@ -364,6 +353,23 @@ impl Segment {
             last = position;
             position += length;
         }
+    }
+
+    /// Where a scan may begin: where the index says that a batch of the trusted bytes is, if there
+    /// is one; else at the front.
+    fn resume(&self, trusted: u64) -> Result<u64, Error> {
+        let hint = self.inner.read().index.before_position(trusted);
+        if let Some(entry) = hint
+            && self.is_there(&entry)?
+        {
+            let first = self.header(0)?;
+            let mut inner = self.inner.write();
+            let position = inner.resume(self.base, trusted);
+            inner.first_timestamp = first.max_timestamp;
+            return Ok(position);
+        }
+        self.inner.write().forget_index();
+        Ok(0)
     }
 
     /// Cuts off what is behind the last whole batch.

@@ -201,6 +201,18 @@ impl StateFile {
         self.put(disk, self.number, state)
     }
 
+    /// Makes what was saved last durable in both files: should the newer one be damaged later, the
+    /// other one counts as much.
+    pub(crate) fn sync_both(&self, disk: &dyn Disk) -> Result<(), Error> {
+        for (slot, file) in self.files.iter().enumerate() {
+            if let Some(file) = file {
+                file.sync()
+                    .map_err(|e| Error::disk("sync", disk.name(&self.path(slot)), e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the last process had come to the end of its last save.
     pub(crate) fn was_settled(&self) -> bool {
         self.settled
@@ -281,7 +293,7 @@ mod tests {
             blob: Some((90, Bytes::from_static(b"producers"))),
         };
         let bytes = state.encode(8);
-        assert_eq!(State::decode(&bytes), Some((8, state.clone())));
+        assert_eq!(State::decode(&bytes), Some((8, state)));
         for at in 0..bytes.len() {
             let mut broken = bytes.clone();
             broken[at] ^= 4;

@@ -228,6 +228,12 @@ impl Store {
         }
     }
 
+    /// The process's memory, which the tails are charged to.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.parts.ledger
+    }
+
     /// What the start found.
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {

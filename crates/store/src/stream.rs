@@ -102,7 +102,7 @@ impl Shared {
     }
 
     /// Moves what is durable from the tail to segments; with `checkpoint`, makes that durable too.
-    /// Only the flusher's and the page writer's threads, and a start, come here.
+    /// The log's lock puts those who come here in order.
     pub(crate) fn flush(
         self: &Arc<Self>,
         store: &store::Shared,
@@ -337,6 +337,17 @@ impl Stream {
         }
     }
 
+    /// That there may be more to read some time.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], [`Error::Removed`] when there never will be.
+    pub fn check_open(&self) -> Result<(), Error> {
+        if self.0.durable.is_over() {
+            return Err(self.over());
+        }
+        Ok(())
+    }
+
     /// Tells of new data.
     #[must_use]
     pub fn changed(&self) -> Changed {
@@ -437,7 +448,8 @@ fn place(base: u64, header: &BatchHeader, batch: &Bytes, options: AppendOptions)
 pub struct Changed(Arc<Mark>);
 
 impl Changed {
-    /// Waits until readers may see more than what lies below `end`, or never will.
+    /// Waits until readers may see more than what lies below `end`, or never will
+    /// ([`Stream::check_open`] tells).
     pub async fn wait_past(&self, end: Offset) {
         self.0.reach(end.0 + 1).await;
     }

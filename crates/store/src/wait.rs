@@ -61,7 +61,7 @@ impl Mark {
         all.into_values().for_each(Waker::wake);
     }
 
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
 

@@ -1,5 +1,7 @@
 //! The store on real files: what is acknowledged is there after every kind of end.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -117,9 +117,10 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status_now = match &error {
             // RFC 9110 15.5.14, 15.5.17: these two have statuses of their own.
-            Error::Batch(broker::BatchProblem::TooLarge { .. }) => {
-                Some(StatusCode::PAYLOAD_TOO_LARGE)
-            }
+            Error::Batch(
+                broker::BatchProblem::TooLarge { .. }
+                | broker::BatchProblem::LargerThanSegment { .. },
+            ) => Some(StatusCode::PAYLOAD_TOO_LARGE),
             Error::OutOfRange { .. } => Some(StatusCode::RANGE_NOT_SATISFIABLE),
             Error::UnknownTopic(_)
             | Error::UnknownTopicId(_)
@@ -160,6 +161,8 @@ impl From<GroupError> for Problem {
             | GroupError::FencedInstance => (Kind::Conflict, Retry::Never),
             GroupError::RebalanceInProgress => (Kind::Conflict, Retry::After),
             GroupError::Full | GroupError::TooManyGroups => (Kind::Exhausted, Retry::Never),
+            GroupError::NoRoom => (Kind::Exhausted, Retry::After),
+            GroupError::TooLarge => (Kind::Invalid, Retry::Never),
             GroupError::Unavailable(_) => (Kind::Unavailable, Retry::After),
         };
         Self::new(kind, retry, error.to_string())

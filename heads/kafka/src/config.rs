@@ -50,12 +50,15 @@ pub struct Config {
     pub sasl_lifetime: Millis,
     /// The largest frame before authentication.
     pub sasl_frame_bytes_max: ByteSize,
+    /// The largest request of any other kind than Produce: it is taken apart in memory, which
+    /// takes several times its size.
+    pub control_bytes_max: ByteSize,
     /// The largest request.
     pub request_bytes_max: ByteSize,
     /// The largest answer to one fetch; a first batch that is larger is given all the same.
     pub fetch_bytes_max: ByteSize,
-    /// How many partitions one fetch may read.
-    pub fetch_partitions_max: usize,
+    /// How many partitions one fetch may read, and one produce may write.
+    pub partitions_per_request_max: usize,
     /// How many incremental fetch sessions are kept.
     pub fetch_sessions_max: usize,
     /// How many partitions one incremental fetch session may hold.
@@ -78,9 +81,10 @@ impl Default for Config {
             sasl_plain_without_tls: false,
             sasl_lifetime: Millis(0),
             sasl_frame_bytes_max: ByteSize(512 << 10),
+            control_bytes_max: ByteSize(8 << 20),
             request_bytes_max: ByteSize(100 << 20),
             fetch_bytes_max: ByteSize(55 << 20),
-            fetch_partitions_max: 100_000,
+            partitions_per_request_max: 100_000,
             fetch_sessions_max: 1000,
             fetch_session_partitions_max: 20_000,
             describe_partitions_max: 2000,

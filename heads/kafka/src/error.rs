@@ -36,6 +36,7 @@ fn batch(problem: &BatchProblem) -> ErrorCode {
         BatchProblem::Invalid(_) | BatchProblem::Records(_) => ErrorCode::InvalidRecord,
         BatchProblem::Timestamp { .. } => ErrorCode::InvalidTimestamp,
         BatchProblem::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        BatchProblem::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         BatchProblem::Compression(_) => ErrorCode::UnsupportedCompressionType,
     }
 }
@@ -51,7 +52,10 @@ pub(crate) fn group_code(error: &GroupError) -> ErrorCode {
         GroupError::FencedInstance => ErrorCode::FencedInstanceId,
         GroupError::MemberIdRequired(_) => ErrorCode::MemberIdRequired,
         GroupError::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
-        GroupError::Full | GroupError::TooManyGroups => ErrorCode::GroupMaxSizeReached,
+        GroupError::Full | GroupError::TooManyGroups | GroupError::NoRoom => {
+            ErrorCode::GroupMaxSizeReached
+        }
+        GroupError::TooLarge => ErrorCode::UnknownServerError,
         GroupError::NonEmpty => ErrorCode::NonEmptyGroup,
         GroupError::NotFound => ErrorCode::GroupIdNotFound,
         GroupError::Subscribed => ErrorCode::GroupSubscribedToTopic,

@@ -281,8 +281,8 @@ impl FetchSessions {
         if session.epoch != asked.epoch {
             return Err(Problem::WrongEpoch);
         }
-        let names_something = !asked.wanted.is_empty() || !asked.forgotten.is_empty();
-        if names_something && session.by_id != asked.by_id {
+        // Also when it names nothing: the answer could not name what the session holds.
+        if session.by_id != asked.by_id {
             return Err(Problem::MixedKeys);
         }
         session.epoch = session.epoch.checked_add(1).unwrap_or(1);

@@ -1,5 +1,10 @@
 //! What is served: one table, and one file per kind of request.
 
+#![expect(
+    clippy::unused_async,
+    reason = "one table of handlers, and most of them wait"
+)]
+
 mod api_versions;
 mod configs;
 mod describe;
@@ -168,6 +173,10 @@ fn start_request(shared: &Arc<Shared>, request: Request) -> Pending {
         connection,
         header,
     };
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "only these have paths of their own"
+    )]
     match key {
         ApiKey::Produce => produce::start(context, body),
         ApiKey::Fetch => Box::pin(fetch::fetch(context, body)),

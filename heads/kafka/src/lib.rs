@@ -107,3 +107,6 @@ impl Head for Kafka {
         stream::once(pending).filter_map(std::future::ready)
     }
 }
+
+#[cfg(test)]
+mod tests;

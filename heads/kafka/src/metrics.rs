@@ -4,7 +4,7 @@ use base::Metrics;
 use base::metrics::{Counter, Family};
 use kafka_wire::ApiKey;
 
-/// Which request.
+/// `api="Fetch"`.
 type Api = [(&'static str, &'static str); 1];
 
 /// The head's metrics.

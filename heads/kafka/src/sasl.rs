@@ -36,8 +36,15 @@ pub(crate) enum Outcome {
     Refused,
 }
 
+/// The longest token. SCRAM keeps the text of its first message until the second, and what PLAIN
+/// brings is hashed thousands of times: before anybody is known, both have to be cheap.
+const TOKEN_BYTES_MAX: usize = 4096;
+
 /// Decides about a token: the outcome and the token to answer with.
 pub(crate) async fn step(shared: &Shared, step: Step, token: &Bytes) -> (Outcome, Vec<u8>) {
+    if token.len() > TOKEN_BYTES_MAX {
+        return (Outcome::Refused, Vec::new());
+    }
     match step {
         Step::First(Mechanism::Plain) => plain(shared, token).await,
         Step::First(Mechanism::ScramSha256) => scram_first(shared, Hash::Sha256, token),
@@ -109,10 +116,10 @@ fn stored(shared: &Shared, hash: Hash, user: &str) -> Option<Stored> {
     };
     let credential = shared.broker.meta().credential(user, mechanism)?;
     Some(Stored {
-        salt: credential.salt.clone(),
+        salt: credential.salt,
         iterations: credential.iterations,
-        stored_key: credential.stored_key.clone(),
-        server_key: credential.server_key.clone(),
+        stored_key: credential.stored_key,
+        server_key: credential.server_key,
     })
 }
 

@@ -20,6 +20,9 @@ use crate::sasl;
 
 /// How long the answer to a failed authentication is held back.
 const FAILURE_DELAY: Duration = Duration::from_millis(100);
+/// How many bytes of memory a byte of a request becomes at most while it is taken apart and
+/// answered: the decoder's bound (8), what is asked about and what is answered as much again.
+const WEIGHT: usize = 17;
 /// All answers of a connection keep the order of their requests.
 const LANE: Lane = Lane(0);
 
@@ -139,6 +142,10 @@ impl KafkaSession {
             State::Closed | State::Step { .. } => {}
             State::Deciding { .. } | State::Refused { .. } => return Ok(Next::Wait),
         }
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "only the steps of the authentication are special"
+        )]
         match key {
             ApiKey::SaslHandshake if self.shared.config.sasl => {
                 Ok(self.handshake(header, key, body))
@@ -263,6 +270,15 @@ impl Session for KafkaSession {
         if length > max {
             return Err(Close::Limit(name));
         }
+        let control_max = self.shared.config.control_bytes_max.as_usize();
+        if length > control_max {
+            let Some(key) = input.get(4..).and_then(<[u8]>::first_chunk::<2>) else {
+                return Ok(Next::Bytes(6));
+            };
+            if i16::from_be_bytes(*key) != ApiKey::Produce.number() {
+                return Err(Close::Limit("kafka.control_bytes_max"));
+            }
+        }
         if input.len() < 4 + length {
             return Ok(Next::Bytes(4 + length));
         }
@@ -287,6 +303,14 @@ impl Session for KafkaSession {
             Reply::Close(why) => return Err(why),
         }
         Ok(())
+    }
+
+    fn weight(&self, call: &Call, bytes: usize) -> usize {
+        match call {
+            // Its records stay slices of the frame.
+            Call::Request(request) if request.key == ApiKey::Produce => bytes,
+            Call::Request(_) | Call::Authenticate(_) => bytes.saturating_mul(WEIGHT),
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -121,11 +121,12 @@ impl Api {
         answer: &Value,
         text: std::fmt::Arguments<'_>,
     ) -> Result<(), Failure> {
-        Ok(if self.json {
-            out::json(answer)?
+        let printed = if self.json {
+            out::json(answer)
         } else {
-            out::line(text)?
-        })
+            out::line(text)
+        };
+        Ok(printed?)
     }
 }
 

@@ -1,3 +1,5 @@
+//! The command line: what is taken, what is refused, what help shows.
+
 use clap::CommandFactory;
 
 use super::*;

@@ -143,13 +143,14 @@ impl Merged<'_> {
         for (name, value) in table {
             let path = join(prefix, name);
             let is_leaf = self.schema.keys.get(&path).is_some_and(|key| !key.is_map());
-            match value {
-                Value::Table(inner) if !is_leaf => self.table(&path, inner, origin)?,
-                value => {
-                    let place = self.place(&path, origin)?;
-                    self.put(place, value.clone(), origin.clone());
-                }
+            if let Value::Table(inner) = value
+                && !is_leaf
+            {
+                self.table(&path, inner, origin)?;
+                continue;
             }
+            let place = self.place(&path, origin)?;
+            self.put(place, value.clone(), origin.clone());
         }
         Ok(())
     }

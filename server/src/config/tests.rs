@@ -1,7 +1,18 @@
+//! The configuration: layers, messages, and that nothing goes undocumented.
+
 use super::layers::{HTTP_KEYS, Loaded, Origin};
 use super::schema::{SECTIONS, Schema};
 use super::*;
 
+/// A file, variables, arguments, and the key that was meant.
+type Misspelt = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static [&'static str],
+    &'static str,
+);
+
+#[expect(clippy::disallowed_methods, reason = "a file of its own")]
 fn load(file: &str, env: &[(&str, &str)], set: &[&str]) -> Result<Loaded, String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("stentor.toml");
@@ -61,7 +72,7 @@ fn an_empty_file_gives_the_defaults() {
 
 #[test]
 fn unknown_keys_are_refused_with_the_nearest_name() {
-    let cases: [(&str, &[(&str, &str)], &[&str], &str); 4] = [
+    let cases: [Misspelt; 4] = [
         ("[http]\nlistn = \"off\"", &[], &[], "http.listen"),
         ("[htpt]\nlisten = \"off\"", &[], &[], "http.listen"),
         (
@@ -79,6 +90,39 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn any_bytes_are_a_configuration_or_are_refused_in_words() {
+    let seeds = [
+        example::example().replace('#', "").into_bytes(),
+        b"data_dir = \"d\"\n[kafka]\nlisten = \"off\"\n[kafka.tls]\ncert = \"a\"\nkey = \"b\"\n"
+            .to_vec(),
+        b"[topics.defaults]\n\"retention.ms\" = 5\n[memory]\nlimit = \"1GiB\"\n".to_vec(),
+        b"[log]\nlevel = \"info,store=debug\"\nformat = \"json\"\n".to_vec(),
+    ];
+    let rng = base::Rng::seeded(1);
+    let keys = Schema::read().keys;
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..400 {
+        let bytes = fuzz::mutate::mutate(&seeds, &rng);
+        match load(&String::from_utf8_lossy(&bytes), &[], &[]) {
+            Ok(_) => taken += 1,
+            Err(message) => {
+                // Where it is, or what it is about.
+                let named = ["stentor.toml", "section ["]
+                    .iter()
+                    .any(|at| message.contains(at))
+                    || keys.keys().any(|key| message.contains(key.as_str()));
+                assert!(named, "{message}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(
+        taken > 10 && refused > 100,
+        "{taken} taken, {refused} refused"
+    );
 }
 
 #[test]

@@ -1,3 +1,7 @@
+//! A whole server in this process: start, use, stop, start again.
+
+#![expect(clippy::disallowed_methods, reason = "files of its own")]
+
 use std::path::Path;
 
 use net::http::{Client, StatusCode};
@@ -41,6 +45,24 @@ fn client(server: &Server) -> Client {
     .unwrap()
 }
 
+/// Every metric that a server shows is in docs/operations/metrics.md: what the document is made
+/// from may not overlook any.
+fn assert_documented(metrics: &[u8]) {
+    let document = include_str!("../../../docs/operations/metrics.md");
+    let text = String::from_utf8_lossy(metrics);
+    let shown: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split_once(' '))
+        .collect();
+    assert!(shown.len() > 30, "{text}");
+    for (name, kind) in shown {
+        let total = if kind == "counter" { "_total" } else { "" };
+        let row = format!("| `{name}{total}` | {kind} |");
+        assert!(document.contains(&row), "{row} is not documented");
+    }
+}
+
 const LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +96,7 @@ async fn what_was_published_is_there_after_a_restart() {
         "{store:?}"
     );
     let (_, metrics) = http.get("/metrics").await.unwrap();
-    assert!(String::from_utf8_lossy(&metrics).contains("stentor_memory_limit_bytes"));
+    assert_documented(&metrics);
     drop(http);
     server.stop(LIMIT).await.unwrap();
 }

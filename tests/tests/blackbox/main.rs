@@ -6,12 +6,15 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::print_stderr,
     reason = "tests start processes and wait for real time"
 )]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod client;
+mod compaction;
 mod hostile;
 mod real_data;
+mod record;
 mod scenario;
 mod server;

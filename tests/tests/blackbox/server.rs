@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -11,9 +12,17 @@ use tempfile::TempDir;
 /// How long a server may take to answer.
 const READY: Duration = Duration::from_secs(30);
 
+/// The ports that servers get: below those that the system gives to outgoing connections, or a
+/// client that tries to come back to a killed server might be given the server's own port.
+const PORTS: std::ops::Range<u32> = 12_000..32_000;
+
+/// Configuration: the environment's name behind `STENTOR__`, and the value.
+pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
+
 /// A running server; killed when it is dropped.
 pub(crate) struct Server {
     folder: TempDir,
+    settings: Vec<(String, String)>,
     pub(crate) kafka: SocketAddr,
     pub(crate) http: SocketAddr,
     child: Child,
@@ -27,19 +36,33 @@ fn required(name: &str) -> PathBuf {
 }
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id() * 101;
+    loop {
+        let at = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
+        let port = u16::try_from(PORTS.start + at).unwrap();
+        if let Ok(free) = TcpListener::bind(("127.0.0.1", port)) {
+            return free.local_addr().unwrap();
+        }
+    }
 }
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub(crate) fn start_with(settings: Settings<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (kafka, http) = (free_address(), free_address());
-        let child = spawn(&folder, kafka, http);
+        let settings = settings
+            .iter()
+            .map(|(name, value)| (format!("STENTOR__{name}"), (*value).to_owned()));
+        let settings: Vec<_> = settings.collect();
+        let child = spawn(&folder, kafka, http, &settings);
         let server = Self {
             folder,
+            settings,
             kafka,
             http,
             child,
@@ -52,7 +75,7 @@ impl Server {
     pub(crate) fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(&self.folder, self.kafka, self.http);
+        self.child = spawn(&self.folder, self.kafka, self.http, &self.settings);
         self.wait_ready();
     }
 
@@ -95,6 +118,19 @@ impl Server {
         assert!(status == 200 || status == 201, "{status}: {body}");
     }
 
+    /// First offset and end of each partition.
+    pub(crate) fn offsets(&self, topic: &str) -> Vec<(u64, u64)> {
+        let (_, body) = self
+            .request("GET", &format!("/v1/topics/{topic}"), "")
+            .unwrap();
+        let topic: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let partitions = topic["partitions"].as_array().unwrap().iter();
+        let number = |value: &serde_json::Value| value.as_u64().unwrap();
+        partitions
+            .map(|one| (number(&one["start"]), number(&one["end"])))
+            .collect()
+    }
+
     /// Resident memory of the process, in bytes.
     pub(crate) fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -111,15 +147,26 @@ impl Server {
     }
 }
 
-fn spawn(folder: &TempDir, kafka: SocketAddr, http: SocketAddr) -> Child {
+fn spawn(
+    folder: &TempDir,
+    kafka: SocketAddr,
+    http: SocketAddr,
+    settings: &[(String, String)],
+) -> Child {
+    let mut log = std::fs::OpenOptions::new();
+    let log = log
+        .append(true)
+        .create(true)
+        .open(folder.path().join("log"));
     Command::new(required("STENTOR_BIN"))
         .arg("serve")
         .env("STENTOR__DATA_DIR", folder.path().join("data"))
         .env("STENTOR__KAFKA__LISTEN", kafka.to_string())
         .env("STENTOR__HTTP__LISTEN", http.to_string())
         .env("STENTOR__GROUPS__INITIAL_REBALANCE_DELAY", "500ms")
+        .envs(settings.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::null())
-        .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
+        .stderr(log.unwrap())
         .spawn()
         .unwrap()
 }

@@ -28,7 +28,7 @@ fn snake(name: &str) -> String {
 /// The file that lists the others.
 pub(super) fn index(messages: &[Message]) -> String {
     let mut out = format!(
-        "//! The messages of the protocol, a module each.\n{NOTE}#![allow(unused_variables, reason = \"not every structure differs between versions\")]\n\n"
+        "//! The messages of the protocol, a module each.\n{NOTE}#![allow(unused_variables, reason = \"not every structure differs between versions\")]\n#![allow(clippy::bool_comparison, clippy::derivable_impls, clippy::field_reassign_with_default, clippy::needless_borrow, clippy::partialeq_to_none, reason = \"one form for all structures\")]\n\n"
     );
     out.push_str("pub(crate) mod api_key;\npub(crate) mod error_code;\n");
     for message in messages {

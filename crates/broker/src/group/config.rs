@@ -1,6 +1,6 @@
 //! Section `[groups]`.
 
-use base::Millis;
+use base::{ByteSize, Millis};
 use serde::{Deserialize, Serialize};
 
 /// Section `[groups]` of the configuration.
@@ -17,9 +17,13 @@ pub struct Config {
     pub members_max: usize,
     /// How many groups there may be.
     pub groups_max: usize,
+    /// How many bytes all groups together may take: names, what members say, offsets. They are
+    /// part of `memory.limit`.
+    pub memory_max: ByteSize,
     /// The longest text that may be committed with an offset, in bytes.
     pub metadata_bytes_max: usize,
-    /// How long a group without members keeps its offsets.
+    /// How long a group without members keeps its offsets, and a consumer that belongs to no group
+    /// each of its own.
     pub offsets_retention: Millis,
     /// How many partitions the internal topic gets when it is made.
     pub offsets_partitions: u32,
@@ -33,6 +37,7 @@ impl Default for Config {
             session_timeout_max: Millis(1_800_000),
             members_max: 10_000,
             groups_max: 100_000,
+            memory_max: ByteSize(64 << 20),
             metadata_bytes_max: 4096,
             offsets_retention: Millis(7 * 24 * 3_600_000),
             offsets_partitions: 50,

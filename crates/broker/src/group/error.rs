@@ -1,6 +1,6 @@
 //! What can go wrong with a group.
 
-use crate::error::Error;
+use crate::error::{BatchProblem, Error};
 
 /// A request about a group was refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -35,6 +35,12 @@ pub enum GroupError {
     /// There are as many groups as there may be.
     #[error("there are as many groups as there may be")]
     TooManyGroups,
+    /// The groups take as much memory as they may.
+    #[error("groups take as much memory as groups.memory_max allows")]
+    NoRoom,
+    /// What is to be saved does not fit into one record batch.
+    #[error("the group is too large to be saved")]
+    TooLarge,
     /// The group has members.
     #[error("the group has members")]
     NonEmpty,
@@ -54,6 +60,13 @@ pub enum GroupError {
 
 impl From<Error> for GroupError {
     fn from(error: Error) -> Self {
+        let too_large = matches!(
+            error,
+            Error::Batch(BatchProblem::TooLarge { .. } | BatchProblem::LargerThanSegment { .. })
+        );
+        if too_large {
+            return Self::TooLarge;
+        }
         Self::Unavailable(error.to_string())
     }
 }

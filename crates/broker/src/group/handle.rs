@@ -1,7 +1,13 @@
 //! The handle of all groups: finds them, keeps their deadlines, writes what must survive.
 
 mod durable;
+mod expiry;
+mod load;
+mod room;
 mod timer;
+
+#[cfg(test)]
+pub(super) use durable::may_commit;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -17,6 +23,7 @@ use super::config::Config;
 use super::error::GroupError;
 use super::state::{Group, Join, Joined, Leaving, State, Sync, SyncStep, Synced, Todo};
 use crate::broker::Shared as BrokerShared;
+use room::{Held, Room};
 
 /// All groups; cheap to clone.
 #[derive(Clone, Debug)]
@@ -30,6 +37,7 @@ struct Inner {
     tasks: Tasks,
     broker: Weak<BrokerShared>,
     metrics: GroupMetrics,
+    room: Room,
     table: Mutex<HashMap<String, Arc<Mutex<Slot>>>>,
     alarms: Mutex<BTreeSet<(Instant, String)>>,
     alarm: Notify,
@@ -38,6 +46,8 @@ struct Inner {
 #[derive(Debug)]
 struct Slot {
     group: Group,
+    /// What it takes in memory.
+    held: Option<Held>,
     /// For when the timer knows it.
     scheduled: Option<Instant>,
     /// It was taken out of the table: look again.
@@ -108,6 +118,7 @@ impl Groups {
                 "Offsets forgotten because their group was empty for too long",
             ),
         };
+        let room = Room::new(config.memory_max.as_usize(), broker.store.ledger().clone());
         let groups = Self(Arc::new(Inner {
             config,
             clock: broker.clock.clone(),
@@ -115,6 +126,7 @@ impl Groups {
             tasks: broker.tasks.clone(),
             broker: Arc::downgrade(broker),
             metrics,
+            room,
             table: Mutex::new(HashMap::default()),
             alarms: Mutex::new(BTreeSet::new()),
             alarm: Notify::new(),
@@ -139,14 +151,21 @@ impl Groups {
         if table.len() >= self.0.config.groups_max {
             return Err(GroupError::TooManyGroups);
         }
-        let group = Group::new(name, self.0.clock.unix_ms());
+        if !self.0.room.has(Group::size_of_empty(name)) {
+            return Err(GroupError::NoRoom);
+        }
+        Ok(self.make(&mut table, name))
+    }
+
+    fn make(&self, table: &mut HashMap<String, Arc<Mutex<Slot>>>, name: &str) -> Arc<Mutex<Slot>> {
         let slot = Arc::new(Mutex::new(Slot {
-            group,
+            group: Group::new(name, self.0.clock.unix_ms()),
+            held: None,
             scheduled: None,
             gone: false,
         }));
         table.insert(name.to_owned(), slot.clone());
-        Ok(slot)
+        slot
     }
 
     /// Does a step with a group: then writes what the step changed, and sets the alarm.
@@ -180,7 +199,28 @@ impl Groups {
             self.save_in_background(&slot.group);
         }
         self.schedule(&mut slot);
+        let bytes = slot.group.size();
+        self.0.room.hold(&mut slot.held, bytes);
+        let nothing = slot.group.is_bare() && !slot.group.is_saved();
+        drop(slot);
+        if nothing {
+            self.drop_if_bare(name);
+        }
         Ok(outcome)
+    }
+
+    /// Takes a group without anything in it out of the table.
+    fn drop_if_bare(&self, name: &str) {
+        let mut table = self.0.table.lock();
+        let Some(slot) = table.get(name).cloned() else {
+            return;
+        };
+        let mut slot = slot.lock();
+        if slot.group.is_bare() {
+            slot.gone = true;
+            slot.group.state = State::Dead;
+            table.remove(name);
+        }
     }
 
     /// Joins; the answer comes when the round begins.
@@ -205,6 +245,10 @@ impl Groups {
         let limits = (config.members_max, delay);
         let (sender, answer) = oneshot::channel();
         self.step(name, true, |group, now| {
+            if !self.0.room.has(group.growth_by(&join)) {
+                let _ = sender.send(Err(GroupError::NoRoom));
+                return ((), Todo::default());
+            }
             ((), group.join(join, new_id, limits, sender, now))
         })?;
         answer.await.unwrap_or(Err(GroupError::UnknownMember))
@@ -219,7 +263,12 @@ impl Groups {
             return Err(GroupError::InvalidGroup);
         }
         let (sender, answer) = oneshot::channel();
+        let parts: usize = sync.assignments.iter().map(|(_, part)| part.len()).sum();
         let step = self.step(name, false, |group, now| {
+            if parts > 0 && !self.0.room.has(parts.saturating_sub(group.parts_size())) {
+                let _ = sender.send(Err(GroupError::NoRoom));
+                return (SyncStep::Answered, Todo::default());
+            }
             (group.sync(sync, sender, now), Todo::default())
         });
         match step {

@@ -9,6 +9,8 @@ const OFFSET_KEY: i16 = 1;
 /// Keys of groups have version 2.
 const GROUP_KEY: i16 = 2;
 const VALUE: i16 = 3;
+/// Values of offsets that are kept for a time of their own: with that time, without an epoch.
+const EXPIRING_VALUE: i16 = 1;
 
 /// What a key is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,7 @@ pub(super) struct OffsetValue {
     pub(super) leader_epoch: i32,
     pub(super) metadata: String,
     pub(super) at_ms: i64,
+    pub(super) expires_ms: Option<i64>,
 }
 
 /// A group.
@@ -137,24 +140,45 @@ impl Key {
 impl OffsetValue {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        out.put_i16(VALUE);
+        let version = if self.expires_ms.is_some() {
+            EXPIRING_VALUE
+        } else {
+            VALUE
+        };
+        out.put_i16(version);
         out.put_i64(self.offset);
-        out.put_i32(self.leader_epoch);
+        if version == VALUE {
+            out.put_i32(self.leader_epoch);
+        }
         put_text(&mut out, &self.metadata);
         out.put_i64(self.at_ms);
+        if let Some(expires_ms) = self.expires_ms {
+            out.put_i64(expires_ms);
+        }
         out
     }
 
     pub(super) fn decode(mut rest: &[u8]) -> Option<Self> {
         let rest = &mut rest;
-        if rest.try_get_i16().ok()? != VALUE {
+        let version = rest.try_get_i16().ok()?;
+        if ![VALUE, EXPIRING_VALUE].contains(&version) {
             return None;
         }
+        let expiring = version == EXPIRING_VALUE;
         Some(Self {
             offset: rest.try_get_i64().ok()?,
-            leader_epoch: rest.try_get_i32().ok()?,
+            leader_epoch: if expiring {
+                -1
+            } else {
+                rest.try_get_i32().ok()?
+            },
             metadata: text(rest)?,
             at_ms: rest.try_get_i64().ok()?,
+            expires_ms: if expiring {
+                Some(rest.try_get_i64().ok()?)
+            } else {
+                None
+            },
         })
     }
 }
@@ -230,6 +254,12 @@ mod tests {
             leader_epoch: -1,
             metadata: "note".into(),
             at_ms: 9,
+            expires_ms: None,
+        };
+        assert_eq!(OffsetValue::decode(&value.encode()), Some(value.clone()));
+        let value = OffsetValue {
+            expires_ms: Some(10),
+            ..value
         };
         assert_eq!(OffsetValue::decode(&value.encode()), Some(value));
         let member = MemberValue {

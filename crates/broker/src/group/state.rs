@@ -5,6 +5,8 @@
 
 mod machine;
 mod member;
+mod share;
+mod size;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,3 +1,5 @@
+//! What a partition remembers of a producer: batch by batch, and across a save.
+
 use super::*;
 
 fn stamp(epoch: i16, first: i32, count: u32) -> Stamp {

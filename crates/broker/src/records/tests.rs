@@ -1,8 +1,10 @@
+//! Records built from a publisher's words and unpacked for a reader.
+
 use super::*;
 
 /// Values that Apache Kafka's own test of its hash uses.
 #[test]
-fn hashes_as_kafkas_clients_do() {
+fn hashes_as_producers_do() {
     let cases: [(&[u8], i32); 6] = [
         (b"21", -973_932_308),
         (b"foobar", -790_332_482),

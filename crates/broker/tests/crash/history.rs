@@ -278,11 +278,11 @@ impl History {
             if self.topics[name].there != There::Yes {
                 continue;
             }
-            self.check_records(broker, name).await?;
+            self.check_records(broker, name)?;
             self.resend(broker, name)
                 .await
                 .map_err(|e| format!("sending again: {e}"))?;
-            let end = self.check_records(broker, name).await?;
+            let end = self.check_records(broker, name)?;
             let topic = &self.topics[name];
             let sent: i32 = topic.sent.iter().map(|sent| sent.records).sum();
             if end != sent as u64 {
@@ -293,7 +293,7 @@ impl History {
     }
 
     /// Everything that is there was sent, once, in order, and lies where it was said to.
-    async fn check_records(&self, broker: &Broker, name: &str) -> Result<u64, String> {
+    fn check_records(&self, broker: &Broker, name: &str) -> Result<u64, String> {
         let topic = &self.topics[name];
         let partition = broker
             .topic(name)

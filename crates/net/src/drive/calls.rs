@@ -24,7 +24,7 @@ pub(super) struct Calls<R> {
     first: usize,
     /// Calls in all lanes.
     pub(super) in_flight: usize,
-    /// Bytes of input that these calls were made of.
+    /// Bytes that these calls are charged for.
     pub(super) bytes: usize,
 }
 
@@ -57,7 +57,7 @@ impl<R> Calls<R> {
         }
     }
 
-    /// Adds a call made of `bytes` bytes of input.
+    /// Adds a call that is charged for `bytes` bytes.
     pub(super) fn push(&mut self, lane: Lane, replies: BoxStream<'static, R>, bytes: usize) {
         if self.lanes.get(self.last).is_none_or(|l| l.lane != lane) {
             self.last = self

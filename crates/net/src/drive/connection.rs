@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base::Millis;
 use futures_util::StreamExt;
@@ -33,6 +33,10 @@ const READ_AHEAD_MAX: usize = 8 << 10;
 const LOAD_SMALL: usize = 16 << 10;
 /// Bytes of a file that are read at a time where sendfile(2) is not to be had.
 const LOAD_CHUNK: usize = 64 << 10;
+/// What a connection may hold while others wait for memory and it does not get on.
+const HOLD_FREE: usize = 64 << 10;
+/// How often a connection that holds more and does not get on looks whether others wait.
+const HOLD_CHECK: Duration = Duration::from_secs(1);
 /// What the peer may still send while we close.
 const LINGER_BYTES_MAX: usize = 4 << 20;
 
@@ -64,6 +68,10 @@ struct Times {
     established: bool,
     /// When bytes last moved, either way.
     moved: Instant,
+    /// When a request was last whole, a call ended, or everything was read.
+    progress: Instant,
+    /// When it last looked whether others wait for the memory it holds.
+    checked: Instant,
     /// When the first part of an unfinished frame was seen.
     frame: Option<Instant>,
     /// By when the connection must have drained, if it drains.
@@ -91,6 +99,8 @@ impl<H: Head, T: Transport> Connection<H, T> {
             opened,
             established: false,
             moved: opened,
+            progress: opened,
+            checked: opened,
             frame: None,
             drain: None,
         };
@@ -174,8 +184,14 @@ impl<H: Head, T: Transport> Connection<H, T> {
         let frame = times
             .frame
             .and_then(|since| after(since, limits.frame_time_max));
+        let hold = if self.held() > HOLD_FREE {
+            after(times.progress, limits.hold_max).map(|at| at.max(times.checked + HOLD_CHECK))
+        } else {
+            None
+        };
         [
             (self.session.deadline(), None),
+            (hold, Some(Close::Slow)),
             (times.drain, Some(Close::Drain)),
             (memory, Some(Close::Memory)),
             (handshake, Some(Close::Handshake)),
@@ -191,6 +207,10 @@ impl<H: Head, T: Transport> Connection<H, T> {
     fn expire(&mut self, now: Instant) -> Result<(), Close> {
         self.times.established = self.times.established || self.session.is_established();
         match self.deadline() {
+            Some((at, Some(Close::Slow))) if at <= now && !self.shared.ledger.is_short() => {
+                self.times.checked = now;
+                Ok(())
+            }
             Some((at, Some(close))) if at <= now => Err(close),
             Some((at, None)) if at <= now => {
                 self.waiting = false;
@@ -282,13 +302,15 @@ impl<H: Head, T: Transport> Connection<H, T> {
             self.input.wanted = 1;
             if used > 0 || buffer.is_empty() {
                 self.times.frame = None;
+                self.times.progress = now;
             }
             match next {
                 Next::Bytes(n) => self.want(now, n)?,
                 Next::Wait => self.waiting = true,
                 Next::Call(lane, call) => {
+                    let weight = self.session.weight(&call, used);
                     let replies = self.shared.head.call(call).boxed();
-                    self.calls.push(lane, replies, used);
+                    self.calls.push(lane, replies, weight);
                     self.shared.metrics.calls.inc();
                 }
                 Next::Subscribe(lane, call) => self.subscribe(lane, call)?,
@@ -360,6 +382,7 @@ impl<H: Head, T: Transport> Connection<H, T> {
 
     fn answer(&mut self, now: Instant, event: Event<ReplyOf<H>>) -> Result<(), Close> {
         self.waiting = false;
+        self.times.progress = now;
         match event {
             Event::Reply(lane, reply) => self.session.reply(now, lane, reply, &mut self.output),
             Event::Ended => Ok(()),
@@ -374,6 +397,9 @@ impl<H: Head, T: Transport> Connection<H, T> {
             };
             self.output.advance(sent);
             self.times.moved = now;
+            if self.output.is_empty() {
+                self.times.progress = now;
+            }
             self.shared.metrics.sent_bytes.inc_by(sent as u64);
             self.unflushed = true;
             moved = true;
@@ -439,7 +465,12 @@ impl<H: Head, T: Transport> Connection<H, T> {
     pub(super) fn farewell(&mut self, close: &Close) -> bool {
         self.calls.clear();
         self.subscriptions = None;
-        let hears = !matches!(close, Close::Peer | Close::Io(_));
+        self.input = Input::new();
+        let hears = !matches!(close, Close::Peer | Close::Io(_) | Close::Slow);
+        if matches!(close, Close::Slow) {
+            // What it holds is what others wait for.
+            self.output = Output::new();
+        }
         if hears {
             let now = self.shared.clock.now();
             self.session.close(now, close, &mut self.output);

@@ -1,3 +1,5 @@
+//! The HTTP server and client against each other and against raw bytes, over loopback.
+
 use std::sync::Arc;
 use std::time::Duration;
 

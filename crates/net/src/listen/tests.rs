@@ -1,3 +1,5 @@
+//! Listeners: limits, drain, addresses, over loopback.
+
 use base::Millis;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -1,3 +1,5 @@
+//! The order of what waits to be written, and how it is taken.
+
 use std::sync::Arc;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! TLS with certificates made on the spot: trust, client certificates, reload.
+
 use std::path::{Path, PathBuf};
 
 use base::Millis;

@@ -1,3 +1,5 @@
+//! Batches: what is built is read again, what is damaged is found, bombs stop.
+
 use proptest::prelude::*;
 
 use super::*;

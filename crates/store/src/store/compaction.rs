@@ -30,7 +30,8 @@ impl Shared {
             }
         }
         self.metrics
-            .compaction_dirty_bytes
+            .compaction
+            .dirty_bytes
             .set(i64::try_from(dirty).unwrap_or(i64::MAX));
         plans.sort_by(|(_, a), (_, b)| b.ratio.total_cmp(&a.ratio));
         for (stream, mut plan) in plans {
@@ -44,7 +45,7 @@ impl Shared {
         }
         let damaged = streams.iter().filter(|s| s.uncleanable.get().is_some());
         let damaged = i64::try_from(damaged.count()).unwrap_or(i64::MAX);
-        self.metrics.compaction_uncleanable.set(damaged);
+        self.metrics.compaction.uncleanable.set(damaged);
         Ok(())
     }
 
@@ -73,16 +74,16 @@ impl Shared {
         let outcome = pass.run();
         let count = pass.count;
         let took = self.parts.clock.now().saturating_duration_since(started);
-        let metrics = &self.metrics;
-        metrics.compaction_runs.inc();
-        metrics.compaction_read_bytes.inc_by(count.read);
-        metrics.compaction_written_bytes.inc_by(count.written);
-        metrics.compaction_removed_records.inc_by(count.removed);
-        metrics.compaction_seconds.observe(took.as_secs_f64());
+        let metrics = &self.metrics.compaction;
+        metrics.runs.inc();
+        metrics.read_bytes.inc_by(count.read);
+        metrics.written_bytes.inc_by(count.written);
+        metrics.removed_records.inc_by(count.removed);
+        metrics.seconds.observe(took.as_secs_f64());
         match outcome {
-            Ok(Outcome::Done) => {
+            Ok(Outcome::Done(end)) => {
                 info!(
-                    stream = %stream.id, from = plan.from, to = plan.stop, read = count.read,
+                    stream = %stream.id, from = plan.from, to = end, read = count.read,
                     written = count.written, removed = count.removed, ?took, "compacted"
                 );
                 Ok(true)
@@ -93,18 +94,18 @@ impl Shared {
             }
             Err(Failure::Stream(error)) => {
                 warn!(stream = %stream.id, %error, "the stream is damaged and not compacted any more");
-                metrics.compaction_failures.inc();
-                metrics.damaged.inc();
+                metrics.failures.inc();
+                self.metrics.damaged.inc();
                 let _ = stream.uncleanable.set(error);
                 Ok(false)
             }
             Err(Failure::Aside(error)) => {
                 warn!(stream = %stream.id, %error, "compaction failed; it is tried again later");
-                metrics.compaction_failures.inc();
+                metrics.failures.inc();
                 Ok(false)
             }
             Err(Failure::Swap(error)) => {
-                metrics.compaction_failures.inc();
+                metrics.failures.inc();
                 Err(error)
             }
         }

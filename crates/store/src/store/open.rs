@@ -14,8 +14,8 @@ use super::{FlushState, Parts, RecoveryReport, Shared, Store};
 use crate::batch::{BatchHeader, PLACE_LEN};
 use crate::cache::Cache;
 use crate::commit::Queue;
-use crate::config::{Config, StreamConfig};
-use crate::disk::Disk;
+use crate::config::{Cleanup, Config, StreamConfig};
+use crate::disk::{Disk, DiskLock};
 use crate::error::Error;
 use crate::log::{self, Log};
 use crate::metrics::StoreMetrics;
@@ -44,24 +44,7 @@ impl Store {
     pub fn open(config: Config, parts: Parts) -> Result<Self, Error> {
         let started = parts.clock.now();
         let disk = parts.disk.clone();
-        let lock = disk.lock(LOCK).map_err(|error| {
-            let path = disk.name(LOCK);
-            if error.kind() == ErrorKind::WouldBlock {
-                Error::Locked { path }
-            } else {
-                Error::disk("lock", path, error)
-            }
-        })?;
-        check_format(&*disk)?;
-        for folder in [wal::FOLDER, log::FOLDER] {
-            disk.create_dir(folder)
-                .map_err(|e| Error::disk("create", disk.name(folder), e))?;
-        }
-        // What is listed from here on counts: names that a killed process has made, too.
-        for folder in ["", wal::FOLDER, log::FOLDER] {
-            disk.sync_dir(folder)
-                .map_err(|e| Error::disk("sync", disk.name(folder), e))?;
-        }
+        let lock = take(&*disk)?;
         let mut report = RecoveryReport {
             clean: take_clean_mark(&*disk)?,
             ..RecoveryReport::default()
@@ -90,10 +73,8 @@ impl Store {
         let wal = Wal::new(disk, config.wal_file_bytes.0, last, replay.spares);
         let store = Arc::new_cyclic(|weak| {
             let streams = recovered.logs.into_iter().map(|(id, (log, fence))| {
-                let stream = StreamShared::new(id, weak.clone(), StreamConfig::default(), log);
-                if let Some(error) = fence {
-                    let _ = stream.fenced.set(error);
-                }
+                let stream = StreamShared::new(id, weak.clone(), unconfigured(), log);
+                let _ = fence.map(|error| stream.fenced.set(error));
                 (id, Arc::new(stream))
             });
             Shared {
@@ -171,6 +152,17 @@ impl Shared {
     }
 }
 
+/// What holds for a stream until somebody says what it is for: nothing of it is deleted.
+fn unconfigured() -> StreamConfig {
+    StreamConfig {
+        cleanup: Cleanup {
+            delete: false,
+            compact: false,
+        },
+        ..StreamConfig::default()
+    }
+}
+
 fn check_format(disk: &dyn Disk) -> Result<(), Error> {
     let fails = |action| {
         let shown = disk.name(FORMAT);
@@ -218,6 +210,29 @@ fn write_format(disk: &dyn Disk) -> Result<(), Error> {
     disk.rename(FORMAT_NEW, FORMAT)
         .map_err(fails("rename to"))?;
     disk.sync_dir("").map_err(fails("sync the folder of"))
+}
+
+/// Locks the directory, looks at its format, and makes the folders in it.
+fn take(disk: &dyn Disk) -> Result<Box<dyn DiskLock>, Error> {
+    let lock = disk.lock(LOCK).map_err(|error| {
+        let path = disk.name(LOCK);
+        if error.kind() == ErrorKind::WouldBlock {
+            Error::Locked { path }
+        } else {
+            Error::disk("lock", path, error)
+        }
+    })?;
+    check_format(disk)?;
+    for folder in [wal::FOLDER, log::FOLDER] {
+        disk.create_dir(folder)
+            .map_err(|e| Error::disk("create", disk.name(folder), e))?;
+    }
+    // What is listed from here on counts: names that a killed process has made, too.
+    for folder in ["", wal::FOLDER, log::FOLDER] {
+        disk.sync_dir(folder)
+            .map_err(|e| Error::disk("sync", disk.name(folder), e))?;
+    }
+    Ok(lock)
 }
 
 /// Whether the last run ended in order; this one has not.

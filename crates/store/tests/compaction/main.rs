@@ -5,6 +5,7 @@
     clippy::cast_possible_truncation,
     reason = "a test ends where something unexpected is met"
 )]
+#![allow(clippy::print_stdout, reason = "shown when a test fails")]
 
 mod crash;
 mod model;

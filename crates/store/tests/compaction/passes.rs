@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use base::{ByteSize, Clock, Offset, Rng};
+use base::{ByteSize, Clock, Offset, Rng, Tasks};
 use store::sim::SimDisk;
 use store::{AppendOptions, Cleanup, FileDisk, Piece, StreamConfig};
 
@@ -80,7 +80,7 @@ async fn appends_and_reads_go_on_meanwhile() {
     let readers: Vec<_> = (0..2)
         .map(|seed| {
             let (over, stream) = (over.clone(), world.stream.clone());
-            tokio::task::spawn_blocking(move || {
+            Tasks::current().spawn_blocking("test", move || {
                 let (rng, mut rounds) = (Rng::seeded(seed), 0_u64);
                 // A round after the end, so that the last state is seen too.
                 loop {
@@ -96,7 +96,7 @@ async fn appends_and_reads_go_on_meanwhile() {
         })
         .collect();
     let (store, stop) = (world.store.clone(), over.clone());
-    let compacting = tokio::task::spawn_blocking(move || {
+    let compacting = Tasks::current().spawn_blocking("test", move || {
         while !stop.load(Ordering::Acquire) {
             store.flush().unwrap();
             store.compact().unwrap();

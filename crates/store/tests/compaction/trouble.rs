@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Clock, Offset, Rng};
+use base::{Clock, Offset, Rng, Tasks};
 use store::sim::{Action, Fault, SimDisk};
 use store::{Cleanup, StoreState, StreamConfig};
 
@@ -114,7 +114,7 @@ async fn interrupted(
     let (world, mut model) = world(&disk, &clock, &rng).await;
     let gate = disk.close_gate(Action::Sync, ".cleaned", 0);
     let store = world.store.clone();
-    let pass = tokio::task::spawn_blocking(move || store.compact());
+    let pass = Tasks::current().spawn_blocking("test", move || store.compact());
     tokio::task::block_in_place(|| disk.wait_at_gate(gate));
     tokio::task::block_in_place(|| meanwhile(&world, &mut model));
     disk.open_gate(gate);
@@ -172,10 +172,10 @@ async fn a_close_waits_for_a_pass_and_ends_it() {
     let (world, model) = world(&disk, &clock, &rng).await;
     let gate = disk.close_gate(Action::Sync, ".cleaned", 0);
     let store = world.store.clone();
-    let pass = tokio::task::spawn_blocking(move || store.compact());
+    let pass = Tasks::current().spawn_blocking("test", move || store.compact());
     tokio::task::block_in_place(|| disk.wait_at_gate(gate));
     let store = world.store.clone();
-    let closing = tokio::spawn(async move { store.close().await });
+    let closing = Tasks::current().spawn("test", async move { store.close().await });
     disk.open_gate(gate);
     pass.await.unwrap().unwrap();
     closing.await.unwrap().unwrap();
@@ -184,4 +184,76 @@ async fn a_close_waits_for_a_pass_and_ends_it() {
     assert!(!names(&disk).iter().any(|name| name.ends_with(".cleaned")));
     model.check(&again.stream, &rng);
     again.store.close().await.unwrap();
+}
+
+/// Lets another stream fill the write-ahead log until nothing of the first one is in it.
+async fn forget_wal(world: &World) {
+    let id = base::StreamId { partition: 1, ..ID };
+    let other = world.store.create(id, StreamConfig::default()).unwrap();
+    let mut builder = store::batch::BatchBuilder::new();
+    builder.push(T0, None, Some(&[1; 40_000]), []);
+    let batch = builder.build(store::batch::Compression::None).unwrap();
+    for _ in 0..6 {
+        let options = store::AppendOptions::default();
+        world.store.room().await;
+        let next = other.append(batch.clone(), options).unwrap().next;
+        other.durable(next).await.unwrap();
+    }
+    while world.metric("store_wal_files") > 1 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_checkpoint_after_a_loss_of_power_costs_nothing() {
+    for seed in 0..16 {
+        let (disk, clock, rng) = (SimDisk::new(), Clock::manual(T0), Rng::seeded(seed));
+        let (world, mut model) = world(&disk, &clock, &rng).await;
+        for _ in 0..100 {
+            let time = clock.unix_ms();
+            model.append(&world.stream, &rng, 40, time).await;
+        }
+        // The checkpoint before this one counts less than what is compacted.
+        world.store.flush().unwrap();
+        forget_wal(&world).await;
+        // Everything is swapped, and the checkpoint does not say so yet.
+        disk.fail(Action::Write, "-0/checkpoint", 0, Fault::Io);
+        world.store.compact().unwrap_err();
+        disk.power_off();
+        let _ = world.store.close().await;
+        for (slot, crash) in (0..2).flat_map(|slot| (0..6).map(move |crash| (slot, crash))) {
+            let found = disk.crash(crash);
+            let files = found.files();
+            let ending = format!("-0/checkpoint.{slot}");
+            let (path, _) = files
+                .iter()
+                .find(|(path, _)| path.ends_with(&ending))
+                .unwrap();
+            found.flip_bit(path, 200).unwrap();
+            let again = World::open(Arc::new(found.clone()), &clock);
+            model.check(&again.stream, &rng);
+            again.store.close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_has_configured_after_a_start_is_kept() {
+    let (disk, clock, rng) = (SimDisk::new(), Clock::manual(T0), Rng::seeded(9));
+    let (first, model) = world(&disk, &clock, &rng).await;
+    first.store.close().await.unwrap();
+    clock.advance(Duration::from_secs(365 * 86_400));
+    // The engine takes its time to say that the stream is not to be deleted by age.
+    let parts = store::Parts {
+        disk: Arc::new(disk),
+        clock: clock.clone(),
+        ledger: base::Ledger::new(1 << 30),
+        tasks: Tasks::current(),
+        metrics: base::Metrics::default(),
+    };
+    let store = store::Store::open(config(), parts).unwrap();
+    store.retain().unwrap();
+    let stream = store.create(ID, compacted()).unwrap();
+    model.check(&stream, &rng);
+    store.close().await.unwrap();
 }

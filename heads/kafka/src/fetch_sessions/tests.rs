@@ -1,3 +1,5 @@
+//! Incremental fetch sessions, request by request (KIP-227).
+
 use super::*;
 
 fn sessions(max: usize) -> (FetchSessions, Instant) {

@@ -17,6 +17,7 @@ use kafka_wire::messages::{
 use kafka_wire::{ErrorCode, Str};
 
 use super::Context;
+use crate::Shared;
 use crate::convert::owned;
 use crate::error;
 
@@ -157,8 +158,29 @@ fn of_broker(
     if name.is_empty() {
         return Ok(Vec::new());
     }
+    let shown = broker_values(shared)
+        .into_iter()
+        .filter(|(key, ..)| is_wanted(resource, key));
+    let entry =
+        |(name, kind, value): (&'static str, ValueKind, String)| DescribeConfigsResourceResult {
+            name: Str::from_static(name),
+            value: Some(value.into()),
+            read_only: true,
+            config_source: SOURCE_STATIC,
+            is_sensitive: false,
+            synonyms: Vec::new(),
+            config_type: kind_number(kind),
+            documentation: show
+                .documentation
+                .then(|| Str::from_static("Set in stentor.toml.")),
+        };
+    Ok(shown.map(entry).collect())
+}
+
+/// What a client may want to know of the broker, sorted.
+fn broker_values(shared: &Shared) -> Vec<(&'static str, ValueKind, String)> {
     let topics = shared.broker.config();
-    let values = [
+    vec![
         (
             "auto.create.topics.enable",
             ValueKind::Boolean,
@@ -168,6 +190,11 @@ fn of_broker(
             "broker.id",
             ValueKind::Int,
             shared.config.node_id.to_string(),
+        ),
+        (
+            "connections.max.reauth.ms",
+            ValueKind::Long,
+            shared.config.sasl_lifetime.0.to_string(),
         ),
         ("default.replication.factor", ValueKind::Int, "1".to_owned()),
         (
@@ -191,24 +218,7 @@ fn of_broker(
             ValueKind::Int,
             shared.config.request_bytes_max.0.to_string(),
         ),
-    ];
-    let shown = values
-        .into_iter()
-        .filter(|(key, ..)| is_wanted(resource, key));
-    let entry =
-        |(name, kind, value): (&'static str, ValueKind, String)| DescribeConfigsResourceResult {
-            name: Str::from_static(name),
-            value: Some(value.into()),
-            read_only: true,
-            config_source: SOURCE_STATIC,
-            is_sensitive: false,
-            synonyms: Vec::new(),
-            config_type: kind_number(kind),
-            documentation: show
-                .documentation
-                .then(|| Str::from_static("Set in stentor.toml.")),
-        };
-    Ok(shown.map(entry).collect())
+    ]
 }
 
 fn only_topics(kind: i8) -> Result<(), Refusal> {

@@ -15,7 +15,7 @@ use kafka_wire::messages::{
 };
 
 use super::Context;
-use crate::convert::{self, owned};
+use crate::convert::{self, Operations, owned};
 use crate::error;
 
 pub(super) async fn describe_cluster(
@@ -36,7 +36,8 @@ pub(super) async fn describe_cluster(
             rack: None,
             is_fenced: false,
         }],
-        cluster_authorized_operations: convert::NOT_ASKED,
+        cluster_authorized_operations: Operations::CLUSTER
+            .when(request.include_cluster_authorized_operations),
         ..DescribeClusterResponse::default()
     }
 }
@@ -126,7 +127,6 @@ pub(super) async fn describe_topic_partitions(
                 response.topics.push(DescribeTopicPartitionsResponseTopic {
                     error_code: error::code(&e).code(),
                     name: Some(name.into()),
-                    topic_authorized_operations: convert::NOT_ASKED,
                     ..Default::default()
                 });
                 continue;
@@ -176,11 +176,13 @@ fn describe(
                 leader_epoch: partition.epoch(),
                 replica_nodes: vec![node_id],
                 isr_nodes: vec![node_id],
-                eligible_leader_replicas: None,
-                last_known_elr: None,
+                // Java's client takes no null for these two.
+                eligible_leader_replicas: Some(Vec::new()),
+                last_known_elr: Some(Vec::new()),
                 ..Default::default()
             })
             .collect(),
-        topic_authorized_operations: convert::NOT_ASKED,
+        // Nobody can ask for less here.
+        topic_authorized_operations: Operations::TOPIC.when(true),
     }
 }

@@ -9,13 +9,16 @@ use broker::{Partition, PartitionRead, Piece, ReadOne, ReadRequest};
 use bytes::Bytes;
 use kafka_wire::messages::FetchRequest;
 use kafka_wire::{ApiKey, Decoder, ErrorCode, fetch as wire};
-use net::head::Output;
+use net::head::{Close, Output};
 use uuid::Uuid;
 
 use super::Context;
 use crate::codec::{self, Reply};
 use crate::fetch_sessions::{Asked, Fetch, Key, Outcome, Problem, TopicKey, Wanted};
 use crate::{convert, error};
+
+/// How large an answer may be however little memory is left, in bytes.
+const SMALL_ANSWER: usize = 1 << 20;
 
 /// What a fetch found, to be written.
 #[derive(Debug)]
@@ -100,6 +103,15 @@ pub(super) async fn fetch(context: Context, body: Bytes) -> Option<Reply> {
             return Some(Reply::Close(codec::malformed(error)));
         }
     };
+    let partitions: usize = request
+        .topics
+        .iter()
+        .map(|topic| topic.partitions.len())
+        .sum();
+    if partitions > context.shared.config.partitions_per_request_max {
+        let limit = Close::Limit("kafka.partitions_per_request_max");
+        return Some(Reply::Close(limit));
+    }
     let mut reply = FetchReply {
         version,
         correlation_id: context.header.correlation_id,
@@ -193,7 +205,11 @@ async fn read(context: &Context, request: &FetchRequest, fetch: &Fetch) -> Vec<F
         }
         found.push((key, partition.err()));
     }
+    // What nobody reads stays in memory: the less there is, the smaller the answers.
+    let ledger = context.shared.broker.ledger();
+    let free = ledger.limit().saturating_sub(ledger.used());
     let limit = context.shared.config.fetch_bytes_max.as_usize();
+    let limit = limit.min((free / 4).max(SMALL_ANSWER));
     let reads = context
         .shared
         .broker

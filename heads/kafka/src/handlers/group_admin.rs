@@ -18,7 +18,7 @@ use kafka_wire::messages::{
 use kafka_wire::{Decoder, ErrorCode, Str};
 
 use super::Context;
-use crate::convert::owned;
+use crate::convert::{Operations, owned};
 use crate::error::group_code;
 
 /// The kind of group whose members' data can be read.
@@ -73,7 +73,10 @@ pub(super) async fn describe_groups(
 ) -> DescribeGroupsResponse {
     let groups = context.shared.broker.groups();
     let describe = |group_id: Str| match groups.describe(&group_id) {
-        Some(group) => described(group_id, group),
+        Some(group) => DescribedGroup {
+            authorized_operations: Operations::GROUP.when(request.include_authorized_operations),
+            ..described(group_id, group)
+        },
         None => DescribedGroup {
             // Up to version 5 a group that does not exist is a dead one.
             error_code: if context.version() >= 6 {

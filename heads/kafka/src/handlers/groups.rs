@@ -6,6 +6,7 @@ use broker::group::{Committed, GroupError, Join, Leaving, Sync};
 use kafka_wire::messages::find_coordinator_response::Coordinator;
 use kafka_wire::messages::join_group_response::JoinGroupResponseMember;
 use kafka_wire::messages::leave_group_response::MemberResponse;
+use kafka_wire::messages::offset_commit_request::OffsetCommitRequestPartition;
 use kafka_wire::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
@@ -143,9 +144,10 @@ pub(super) async fn join_group(context: &Context, request: JoinGroupRequest) -> 
             ..JoinGroupResponse::default()
         },
         Err(error) => {
-            let member_id = match &error {
-                GroupError::MemberIdRequired(id) => id.as_str().into(),
-                _ => member_id,
+            let member_id = if let GroupError::MemberIdRequired(id) = &error {
+                id.as_str().into()
+            } else {
+                member_id
             };
             let error_code = group_code(&error).code();
             JoinGroupResponse {
@@ -268,11 +270,38 @@ pub(super) async fn leave_group(
     }
 }
 
+/// The code of a commit that failed as a whole: one about the group's size says nothing to who only
+/// commits.
+fn commit_code(error: &GroupError) -> ErrorCode {
+    let about_size = matches!(
+        error,
+        GroupError::TooManyGroups | GroupError::NoRoom | GroupError::TooLarge
+    );
+    if about_size {
+        return ErrorCode::InvalidCommitOffsetSize;
+    }
+    group_code(error)
+}
+
+/// What a client wants to be kept of a partition.
+fn committed(asked: &OffsetCommitRequestPartition) -> Committed {
+    let metadata = asked.committed_metadata.as_ref();
+    let metadata = metadata.map(owned).unwrap_or_default();
+    Committed::new(
+        asked.committed_offset,
+        asked.committed_leader_epoch,
+        metadata,
+    )
+}
+
 pub(super) async fn offset_commit(
     context: &Context,
     request: OffsetCommitRequest,
 ) -> OffsetCommitResponse {
     let broker = &context.shared.broker;
+    // Only versions up to 4 say how long; -1 is as long as others.
+    let keep = Some(request.retention_time_ms).filter(|ms| *ms >= 0);
+    let kept_until = keep.map(|ms| broker.clock().unix_ms().saturating_add(ms));
     let mut offsets = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     // Where in the answer the outcome of each offset goes.
@@ -291,14 +320,8 @@ pub(super) async fn offset_commit(
                 ErrorCode::UnknownTopicOrPartition.code()
             };
             if exists {
-                let metadata = asked
-                    .committed_metadata
-                    .as_ref()
-                    .map(owned)
-                    .unwrap_or_default();
-                let (offset, epoch) = (asked.committed_offset, asked.committed_leader_epoch);
-                let committed = Committed::new(offset, epoch, metadata);
-                offsets.push((owned(&topic.name), index, committed));
+                let offset = committed(asked).kept_until(kept_until);
+                offsets.push((owned(&topic.name), index, offset));
                 places.push((at, within));
             }
             partitions.push(OffsetCommitResponsePartition {
@@ -319,13 +342,13 @@ pub(super) async fn offset_commit(
         instance,
         request.generation_id_or_member_epoch,
     );
-    let committed = broker
+    let outcomes = broker
         .groups()
         .commit(&request.group_id, member, offsets)
         .await;
-    let codes: Vec<i16> = match committed {
+    let codes: Vec<i16> = match outcomes {
         Ok(outcomes) => outcomes.into_iter().map(outcome).collect(),
-        Err(error) => vec![group_code(&error).code(); places.len()],
+        Err(error) => vec![commit_code(&error).code(); places.len()],
     };
     for ((at, within), code) in places.into_iter().zip(codes) {
         if let Some(partition) = topics

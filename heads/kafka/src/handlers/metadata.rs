@@ -11,6 +11,7 @@ use kafka_wire::messages::{MetadataRequest, MetadataResponse};
 use kafka_wire::{ErrorCode, Str};
 
 use super::Context;
+use crate::convert::Operations;
 use crate::{convert, error};
 
 pub(super) async fn metadata(context: &Context, request: MetadataRequest) -> MetadataResponse {
@@ -34,11 +35,23 @@ pub(super) async fn metadata(context: &Context, request: MetadataRequest) -> Met
     } else {
         for asked in request.topics.unwrap_or_default() {
             let wanted = match asked.name {
+                // Ids came to this request with version 10, to be asked for with version 12.
+                name if version < 12 && (name.is_none() || !asked.topic_id.is_nil()) => {
+                    MetadataResponseTopic {
+                        error_code: ErrorCode::InvalidRequest.code(),
+                        name: Some(name.unwrap_or_default()),
+                        ..MetadataResponseTopic::default()
+                    }
+                }
                 Some(name) => by_name(context, &name, request.allow_auto_topic_creation).await,
                 None => by_id(context, asked.topic_id),
             };
             topics.push(wanted);
         }
+    }
+    let operations = Operations::TOPIC.when(request.include_topic_authorized_operations);
+    for topic in topics.iter_mut().filter(|topic| topic.error_code == 0) {
+        topic.topic_authorized_operations = operations;
     }
     MetadataResponse {
         brokers: vec![MetadataResponseBroker {
@@ -50,6 +63,8 @@ pub(super) async fn metadata(context: &Context, request: MetadataRequest) -> Met
         cluster_id: Some(shared.broker.meta().cluster_id().into()),
         controller_id: node_id,
         topics,
+        cluster_authorized_operations: Operations::CLUSTER
+            .when(request.include_cluster_authorized_operations),
         ..MetadataResponse::default()
     }
 }
@@ -117,6 +132,6 @@ fn describe(topic: &Arc<Topic>, node_id: i32) -> MetadataResponseTopic {
                 offline_replicas: Vec::new(),
             })
             .collect(),
-        topic_authorized_operations: convert::NOT_ASKED,
+        ..MetadataResponseTopic::default()
     }
 }

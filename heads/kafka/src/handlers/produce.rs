@@ -70,6 +70,10 @@ pub(super) fn start(context: Context, body: Bytes) -> Pending {
             )))));
         }
     };
+    if request.parts.len() > context.shared.config.partitions_per_request_max {
+        let limit = Close::Limit("kafka.partitions_per_request_max");
+        return Box::pin(std::future::ready(Some(Reply::Close(limit))));
+    }
     let mut wait = context.connection.deferred.load(Ordering::Acquire) > 0;
     let mut topics = Topics::default();
     let mut steps = Vec::with_capacity(request.parts.len());
@@ -230,12 +234,20 @@ async fn outcome(index: i32, step: Step, ack: Ack) -> Outcome {
 fn refused(index: i32, code: ErrorCode, error: Option<&Error>) -> Outcome {
     let blamed = match error {
         Some(Error::Batch(BatchProblem::Records(blamed))) => blamed.clone(),
-        Some(Error::Batch(BatchProblem::Timestamp { index: Some(index), timestamp })) => {
-            vec![(*index, format!("timestamp {timestamp} is outside the topic's bounds"))]
+        Some(Error::Batch(BatchProblem::Timestamp {
+            index: Some(index),
+            timestamp,
+        })) => {
+            vec![(
+                *index,
+                format!("timestamp {timestamp} is outside the topic's bounds"),
+            )]
         }
         _ => Vec::new(),
     };
-    let record_errors = blamed.into_iter().map(|(at, why)| (i32::try_from(at).unwrap_or(-1), why.into()));
+    let record_errors = blamed
+        .into_iter()
+        .map(|(at, why)| (i32::try_from(at).unwrap_or(-1), why.into()));
     Outcome {
         index,
         error_code: code.code(),

@@ -1,3 +1,5 @@
+//! The table of what is served.
+
 use super::*;
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::TopicId;
-use broker::{Error, NewTopic, topic_config};
+use broker::{Broker, Error, NewTopic, topic_config};
 use kafka_wire::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_wire::messages::create_topics_request::CreatableTopic;
 use kafka_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
@@ -92,7 +92,7 @@ async fn create(
         config,
         internal: false,
     };
-    let count = partitions.unwrap_or(broker.config().partitions);
+    let count = partitions.unwrap_or_else(|| broker.config().partitions);
     let created = broker
         .create_topic(new, dry_run)
         .await
@@ -160,6 +160,26 @@ fn wanted_partitions(context: &Context, topic: &CreatableTopic) -> Result<Option
     }
 }
 
+fn invalid<T>(why: &str) -> Result<T, Refusal> {
+    Err((ErrorCode::InvalidRequest, why.to_owned()))
+}
+
+/// The topics that a deletion names more than once, by name or by id: nobody can know what was
+/// meant, so they stay.
+fn named_twice(broker: &Broker, wanted: &[(Option<Str>, Uuid)]) -> BTreeSet<TopicId> {
+    let mut seen = BTreeSet::new();
+    let topic = |(name, id): &(Option<Str>, Uuid)| match name {
+        Some(name) if id.is_nil() => broker.topic(name).ok().map(|topic| topic.id()),
+        Some(_) => None,
+        None => Some(TopicId(*id)),
+    };
+    wanted
+        .iter()
+        .filter_map(topic)
+        .filter(|id| !seen.insert(*id))
+        .collect()
+}
+
 pub(super) async fn delete_topics(
     context: &Context,
     request: DeleteTopicsRequest,
@@ -177,14 +197,23 @@ pub(super) async fn delete_topics(
             .into_iter()
             .map(|topic| (topic.name, topic.topic_id)),
     );
+    let twice = named_twice(broker, &wanted);
+    let mut refused = BTreeSet::new();
     for (name, id) in wanted {
-        let found = match &name {
-            Some(name) if !id.is_nil() => {
-                let _ = name;
-                Err((ErrorCode::InvalidRequest, "both name and id".to_owned()))
+        let found = match (&name, id.is_nil()) {
+            (Some(_), false) => invalid("both name and id"),
+            (None, true) => invalid("neither name nor id"),
+            (Some(name), true) => broker.topic(name).map_err(|e| refusal(&e)),
+            (None, false) => broker.topic_by_id(TopicId(id)).map_err(|e| refusal(&e)),
+        };
+        let found = match found {
+            Ok(topic) if twice.contains(&topic.id()) => {
+                if !refused.insert(topic.id()) {
+                    continue;
+                }
+                invalid("the topic is named more than once")
             }
-            Some(name) => broker.topic(name).map_err(|e| refusal(&e)),
-            None => broker.topic_by_id(TopicId(id)).map_err(|e| refusal(&e)),
+            found => found,
         };
         let mut answer = DeletableTopicResult {
             name,
@@ -208,16 +237,33 @@ pub(super) async fn delete_topics(
     response
 }
 
+/// What is wrong with the places that a client gives to new partitions; none given is fine.
+fn wrong_assignment(
+    context: &Context,
+    topic: &str,
+    count: i32,
+    assigned: &[Vec<i32>],
+) -> Option<String> {
+    let node_id = context.shared.config.node_id;
+    if assigned.iter().any(|brokers| *brokers != [node_id]) {
+        return Some(format!("there is one broker, {node_id}"));
+    }
+    let have = context.shared.broker.topic(topic).ok()?.partitions().len();
+    let new = usize::try_from(count).ok()?.checked_sub(have)?;
+    let wrong = !assigned.is_empty() && assigned.len() != new;
+    wrong.then(|| format!("{new} new partitions, but {} assignments", assigned.len()))
+}
+
 pub(super) async fn create_partitions(
     context: &Context,
     request: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
     let mut response = CreatePartitionsResponse::default();
-    let node_id = context.shared.config.node_id;
     let twice = repeated(request.topics.iter().map(|topic| topic.name.as_str()));
     let mut refused = BTreeSet::new();
     for topic in request.topics {
         let assigned = topic.assignments.unwrap_or_default();
+        let assigned: Vec<_> = assigned.into_iter().map(|a| a.broker_ids).collect();
         let outcome = if twice.contains(topic.name.as_str()) {
             if !refused.insert(owned(&topic.name)) {
                 continue;
@@ -226,8 +272,7 @@ pub(super) async fn create_partitions(
                 ErrorCode::InvalidRequest,
                 "the topic is named more than once".to_owned(),
             ))
-        } else if assigned.iter().any(|a| a.broker_ids != [node_id]) {
-            let why = format!("there is one broker, {node_id}");
+        } else if let Some(why) = wrong_assignment(context, &topic.name, topic.count, &assigned) {
             Err((ErrorCode::InvalidReplicaAssignment, why))
         } else {
             let broker = &context.shared.broker;

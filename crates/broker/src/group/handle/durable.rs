@@ -3,23 +3,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use store::batch::{self, BatchBuilder, BatchHeader, Compression, HEADER_LEN};
-use tracing::{info, warn};
+use store::batch::{self, BatchBuilder, Compression};
+use tracing::warn;
 
-use super::{Groups, Slot};
+use super::Groups;
 use crate::broker::{Broker, Shared as BrokerShared};
 use crate::error::Error;
 use crate::group::TOPIC;
 use crate::group::error::GroupError;
 use crate::group::journal::{GroupValue, Key, MemberValue, OffsetValue};
 use crate::group::offsets::Committed;
-use crate::group::state::{Group, Member, State};
+use crate::group::state::{Group, State};
 use crate::partition::{Ack, Partition};
 
 type Record = (Vec<u8>, Option<Vec<u8>>);
-
-/// How much is read at a time when groups are loaded, in bytes.
-const LOAD_BYTES: usize = 4 << 20;
 
 /// Java's `String.hashCode`, by which its tools find a group's partition.
 fn hash(name: &str) -> u32 {
@@ -44,7 +41,7 @@ impl Groups {
 
     /// Queues records of a group: their place in the log follows the order of calls. The future
     /// waits until they are durable, and gives the first one's offset.
-    fn write(
+    pub(super) fn write(
         &self,
         group: &str,
         records: Vec<Record>,
@@ -68,7 +65,7 @@ impl Groups {
     }
 
     #[expect(clippy::type_complexity, reason = "used in one place")]
-    fn start_write(
+    pub(super) fn start_write(
         &self,
         group: &str,
         records: Vec<Record>,
@@ -139,10 +136,14 @@ impl Groups {
         let (id, instance, generation) = member;
         let make = generation < 0;
         let may = self.step(name, make, |group, now| {
-            (
-                may_commit(group, id, instance, generation, now),
-                super::Todo::default(),
-            )
+            let may = may_commit(group, id, instance, generation, now);
+            let has_room = self.0.room.has(group.offsets.growth(&offsets));
+            let outcome = may.and(if has_room {
+                Ok(())
+            } else {
+                Err(GroupError::NoRoom)
+            });
+            (outcome, super::Todo::default())
         });
         match may {
             Err(GroupError::NotFound) => return Err(GroupError::IllegalGeneration),
@@ -167,22 +168,10 @@ impl Groups {
         if kept.is_empty() {
             return Ok(outcomes);
         }
-        let record = |(topic, partition, at): &(String, i32, Committed)| -> Record {
-            let (group, topic) = (name.to_owned(), topic.clone());
-            let key = Key::Offset {
-                group,
-                topic,
-                partition: *partition,
-            };
-            let value = OffsetValue {
-                offset: at.offset,
-                leader_epoch: at.leader_epoch,
-                metadata: at.metadata.clone(),
-                at_ms: now_ms,
-            };
-            (key.encode(), Some(value.encode()))
-        };
-        let place = self.write(name, kept.iter().map(record).collect()).await?;
+        let records = kept
+            .iter()
+            .map(|offset| offset_record(name, offset, now_ms));
+        let place = self.write(name, records.collect()).await?;
         self.0.metrics.commits.inc_by(kept.len() as u64);
         self.step(name, true, |group, _| {
             for (topic, partition, at) in kept {
@@ -254,34 +243,30 @@ impl Groups {
     /// # Errors
     /// [`GroupError::NotFound`], [`GroupError::NonEmpty`], [`GroupError::Unavailable`].
     pub async fn delete(&self, name: &str) -> Result<(), GroupError> {
-        let dead = self.step(name, false, |group, _| {
+        let (dead, known) = self.step(name, false, |group, _| {
             let outcome = if group.members.is_empty() && group.state == State::Empty {
-                Ok(tombstones(group))
+                let known = group.offsets.iter().map(|(t, p, _)| (t.to_owned(), p));
+                Ok((tombstones(group), known.collect::<Vec<_>>()))
             } else {
                 Err(GroupError::NonEmpty)
             };
             (outcome, super::Todo::default())
         })??;
         self.write(name, dead).await?;
-        self.drop_if_empty(name);
+        self.step(name, false, |group, _| {
+            for (topic, partition) in &known {
+                group.offsets.remove(topic, *partition);
+            }
+            group.pending.clear();
+            ((), super::Todo::default())
+        })?;
+        self.drop_if_bare(name);
         Ok(())
     }
 
-    fn drop_if_empty(&self, name: &str) {
-        let mut table = self.0.table.lock();
-        let Some(slot) = table.get(name).cloned() else {
-            return;
-        };
-        let mut slot = slot.lock();
-        if slot.group.members.is_empty() && slot.group.state == State::Empty {
-            slot.gone = true;
-            slot.group.state = State::Dead;
-            table.remove(name);
-        }
-    }
-
-    /// Forgets all offsets of a topic that is no more.
-    pub async fn forget_topic(&self, topic: &str) {
+    /// Forgets all offsets of a topic that is no more; whether that is durable.
+    pub async fn forget_topic(&self, topic: &str) -> bool {
+        let mut forgotten = true;
         let names: Vec<String> = self.0.table.lock().keys().cloned().collect();
         for name in names {
             let all = self.all_committed(&name);
@@ -294,196 +279,35 @@ impl Groups {
             }
             if let Err(error) = self.delete_offsets(&name, &partitions).await {
                 warn!(group = name, topic, %error, "offsets of a deleted topic were not forgotten");
+                forgotten = false;
             }
         }
-    }
-
-    /// Forgets the offsets of groups that have been empty for too long.
-    pub(super) async fn expire_offsets(&self) {
-        let keep = i64::try_from(self.0.config.offsets_retention.0).unwrap_or(i64::MAX);
-        let before = self.0.clock.unix_ms().saturating_sub(keep);
-        let names: Vec<String> = self.0.table.lock().keys().cloned().collect();
-        for name in names {
-            let old = self.step(&name, false, |group, _| {
-                let idle = group.state == State::Empty && group.since_ms < before;
-                let newest = group
-                    .offsets
-                    .iter()
-                    .map(|(_, _, at)| at.at_ms)
-                    .max()
-                    .unwrap_or(0);
-                let dead = (idle && newest < before).then(|| tombstones(group));
-                (dead, super::Todo::default())
-            });
-            let Ok(Some(dead)) = old else { continue };
-            self.0.metrics.expired.inc_by(dead.len() as u64);
-            match self.write(&name, dead).await {
-                Ok(_) => self.drop_if_empty(&name),
-                Err(error) => warn!(group = name, %error, "offsets could not be expired"),
-            }
-        }
-    }
-
-    /// Reads all groups back. Blocks.
-    pub(crate) fn load(&self, broker: &Broker) -> Result<(), Error> {
-        let topic = broker.topic(TOPIC)?;
-        for partition in topic.partitions().iter() {
-            let stream = partition.stream();
-            let mut from = stream.start();
-            while from < stream.end() {
-                let read = stream.read(from, LOAD_BYTES)?;
-                if read.bytes == 0 {
-                    break;
-                }
-                let mut bytes = Vec::with_capacity(read.bytes);
-                for piece in &read.pieces {
-                    match piece {
-                        store::Piece::Memory(part) => bytes.extend_from_slice(part),
-                        store::Piece::File(range) => {
-                            bytes.extend_from_slice(&range.read().map_err(|e| {
-                                Error::InvalidRequest(format!("{TOPIC} cannot be read: {e}"))
-                            })?)
-                        }
-                    }
-                }
-                self.apply_batches(&bytes);
-                from = read.next;
-            }
-        }
-        self.forget_unknown_topics(broker)?;
-        let slots: Vec<_> = self.0.table.lock().values().cloned().collect();
-        for slot in &slots {
-            self.schedule(&mut slot.lock());
-        }
-        info!(groups = slots.len(), "groups are loaded");
-        Ok(())
-    }
-
-    /// A crash may have come between a topic's deletion and [`Groups::forget_topic`]: a later topic
-    /// of that name must not be read from where this one was. Blocks until it is durable.
-    fn forget_unknown_topics(&self, broker: &Broker) -> Result<(), Error> {
-        let names: Vec<String> = self.0.table.lock().keys().cloned().collect();
-        let mut forgotten = false;
-        for name in names {
-            let Some(slot) = self.find(&name) else {
-                continue;
-            };
-            let mut slot = slot.lock();
-            let all = slot.group.offsets.iter();
-            let unknown: Vec<(String, i32)> = all
-                .filter(|(topic, ..)| broker.topic(topic).is_err())
-                .map(|(topic, partition, _)| (topic.to_owned(), partition))
-                .collect();
-            if unknown.is_empty() {
-                continue;
-            }
-            let dead = unknown.iter().map(|(t, p)| tombstone(&name, t, *p));
-            let (.., batch, appended) = self
-                .start_write(&name, dead.collect())
-                .map_err(|error| Error::InvalidRequest(error.to_string()))?;
-            if appended.is_none() {
-                // The queue is full at a start of very many groups: what is left waits for the next.
-                let bytes = batch.len();
-                warn!(
-                    group = name,
-                    bytes, "offsets of deleted topics are kept for now"
-                );
-                break;
-            }
-            for (topic, partition) in &unknown {
-                slot.group.offsets.remove(topic, *partition);
-            }
-            forgotten = true;
-        }
-        if forgotten {
-            broker.store().flush()?;
-        }
-        Ok(())
-    }
-
-    fn apply_batches(&self, mut bytes: &[u8]) {
-        while let Ok(header) = BatchHeader::parse(bytes) {
-            let Some((batch, rest)) = bytes.split_at_checked(header.total_len()) else {
-                return;
-            };
-            bytes = rest;
-            let body = batch.get(HEADER_LEN..).unwrap_or_default();
-            let Some(codec) = header.compression() else {
-                continue;
-            };
-            let Ok(plain) = batch::decompress(codec, body, LOAD_BYTES * 64) else {
-                continue;
-            };
-            for record in batch::records(&plain).flatten() {
-                let delta = u64::try_from(record.offset_delta).unwrap_or(0);
-                let place = u64::try_from(header.base_offset).unwrap_or(0) + delta;
-                if let Some(key) = record.key.and_then(Key::decode) {
-                    self.apply(key, record.value, place);
-                }
-            }
-        }
-    }
-
-    fn apply(&self, key: Key, value: Option<&[u8]>, place: u64) {
-        match (key, value) {
-            (
-                Key::Offset {
-                    group,
-                    topic,
-                    partition,
-                },
-                Some(value),
-            ) => {
-                let Some(value) = OffsetValue::decode(value) else {
-                    return;
-                };
-                let Ok(slot) = self.find_or_make(&group) else {
-                    return;
-                };
-                let committed = Committed {
-                    offset: value.offset,
-                    leader_epoch: value.leader_epoch,
-                    metadata: value.metadata,
-                    at_ms: value.at_ms,
-                    place,
-                };
-                slot.lock().group.offsets.put(&topic, partition, committed);
-            }
-            (
-                Key::Offset {
-                    group,
-                    topic,
-                    partition,
-                },
-                None,
-            ) => {
-                if let Some(slot) = self.find(&group) {
-                    slot.lock().group.offsets.remove(&topic, partition);
-                }
-            }
-            (Key::Group { group }, Some(value)) => {
-                let Some(value) = GroupValue::decode(value) else {
-                    return;
-                };
-                let Ok(slot) = self.find_or_make(&group) else {
-                    return;
-                };
-                restore(&mut slot.lock(), value, self.0.clock.now());
-            }
-            (Key::Group { group }, None) => {
-                let mut table = self.0.table.lock();
-                let empty = table
-                    .get(&group)
-                    .is_some_and(|s| s.lock().group.offsets.is_empty());
-                if empty {
-                    table.remove(&group);
-                }
-            }
-        }
+        forgotten
     }
 }
 
-fn may_commit(
+/// The record that keeps one offset of `group`.
+fn offset_record(
+    group: &str,
+    (topic, partition, at): &(String, i32, Committed),
+    now_ms: i64,
+) -> Record {
+    let key = Key::Offset {
+        group: group.to_owned(),
+        topic: topic.clone(),
+        partition: *partition,
+    };
+    let value = OffsetValue {
+        offset: at.offset,
+        leader_epoch: at.leader_epoch,
+        metadata: at.metadata.clone(),
+        at_ms: now_ms,
+        expires_ms: at.expires_ms,
+    };
+    (key.encode(), Some(value.encode()))
+}
+
+pub(in crate::group) fn may_commit(
     group: &mut Group,
     id: &str,
     instance: Option<&str>,
@@ -533,7 +357,7 @@ fn group_record(group: &Group) -> Record {
     )
 }
 
-fn tombstone(group: &str, topic: &str, partition: i32) -> Record {
+pub(super) fn tombstone(group: &str, topic: &str, partition: i32) -> Record {
     let key = Key::Offset {
         group: group.to_owned(),
         topic: topic.to_owned(),
@@ -555,47 +379,4 @@ fn tombstones(group: &Group) -> Vec<Record> {
         None,
     ));
     dead
-}
-
-/// A group as it was written: its members have a whole session to be heard of again.
-fn restore(slot: &mut Slot, value: GroupValue, now: std::time::Instant) {
-    let group = &mut slot.group;
-    group.protocol_type = Some(value.protocol_type).filter(|kind| !kind.is_empty());
-    group.generation = value.generation;
-    group.protocol.clone_from(&value.protocol);
-    group.leader = value.leader;
-    group.since_ms = value.since_ms;
-    group.members.clear();
-    group.instances.clear();
-    for member in value.members {
-        let millis = |ms: i32| std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-        if let Some(instance) = &member.instance_id {
-            group.instances.insert(instance.clone(), member.id.clone());
-        }
-        let chosen = value.protocol.clone().unwrap_or_default();
-        let session_timeout = millis(member.session_timeout_ms);
-        group.members.insert(
-            member.id.clone(),
-            Member {
-                id: member.id,
-                instance_id: member.instance_id,
-                client_id: member.client_id,
-                client_host: member.client_host,
-                session_timeout,
-                rebalance_timeout: millis(member.rebalance_timeout_ms),
-                protocols: vec![(chosen, member.metadata)],
-                assignment: member.assignment,
-                deadline: now + session_timeout,
-                join: None,
-                sync: None,
-                is_new: false,
-                synced: true,
-            },
-        );
-    }
-    group.state = if group.members.is_empty() {
-        State::Empty
-    } else {
-        State::Stable
-    };
 }

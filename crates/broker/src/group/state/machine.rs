@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     FirstRound, Group, Join, JoinAnswer, Joined, JoinedMember, Leaving, Member, NEW_MEMBER, State,
-    Sync, SyncAnswer, SyncStep, Synced, Todo,
+    Todo,
 };
 use crate::group::error::GroupError;
 
@@ -28,6 +28,17 @@ impl Group {
             since_ms: now_ms,
             rebalances: 0,
         }
+    }
+
+    /// Whether there is nothing in it: nobody, and nothing that anybody has left behind.
+    pub(crate) fn is_bare(&self) -> bool {
+        let nobody = self.members.is_empty() && self.pending.is_empty();
+        nobody && self.state == State::Empty && self.offsets.is_empty()
+    }
+
+    /// Whether it has ever got as far as a record in the log.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.generation > 0
     }
 
     /// Takes up a join; `new_id` is for a member that has none.
@@ -158,7 +169,7 @@ impl Group {
     }
 
     /// Begins a round.
-    fn prepare(&mut self, delay: Duration, now: Instant) {
+    pub(super) fn prepare(&mut self, delay: Duration, now: Instant) {
         for member in self.members.values_mut() {
             if let Some(answer) = member.sync.take() {
                 member.deadline = now + member.session_timeout;
@@ -247,7 +258,6 @@ impl Group {
             let _ = answer.send(Err(GroupError::FencedInstance));
         }
         let led = self.leader.as_deref() == Some(old);
-        let unchanged = member.protocols == join.protocols;
         member.id.clone_from(&new_id);
         member.client_id = join.client_id;
         member.client_host = join.client_host;
@@ -263,7 +273,8 @@ impl Group {
             self.leader = Some(new_id.clone());
         }
         let same_protocol = self.choose() == self.protocol;
-        if self.state == State::Stable && same_protocol && unchanged {
+        // Its data may differ: what a consumer that comes back owns is nothing, for example.
+        if self.state == State::Stable && same_protocol {
             let mut joined = self.joined(&new_id);
             if led && join.can_skip_assignment {
                 joined.skip_assignment = true;
@@ -294,6 +305,12 @@ impl Group {
             .collect();
         for id in absent {
             self.forget(&id);
+        }
+        let joined = |member: &Member| member.join.is_some();
+        if !self.members.is_empty() && !self.members.values().any(joined) {
+            // Static members only, and all are away: nobody could share out.
+            self.round_ends = Some(now + self.rebalance_timeout());
+            return Todo::default();
         }
         self.generation = self.generation.checked_add(1).unwrap_or(1);
         if self.members.is_empty() {
@@ -403,103 +420,6 @@ impl Group {
         }
     }
 
-    pub(crate) fn sync(&mut self, sync: Sync, answer: SyncAnswer, now: Instant) -> SyncStep {
-        if let Err(error) = self.may_sync(&sync) {
-            let _ = answer.send(Err(error));
-            return SyncStep::Answered;
-        }
-        let leads = self.leader.as_deref() == Some(sync.member_id.as_str());
-        let (state, generation) = (self.state, self.generation);
-        let synced = self.synced(&sync.member_id);
-        let Some(member) = self.members.get_mut(&sync.member_id) else {
-            return SyncStep::Answered;
-        };
-        member.deadline = now + member.session_timeout;
-        member.synced = true;
-        match state {
-            State::Stable => {
-                let _ = answer.send(Ok(synced));
-                SyncStep::Answered
-            }
-            State::CompletingRebalance => {
-                if let Some(before) = member.sync.replace(answer) {
-                    let _ = before.send(Err(GroupError::RebalanceInProgress));
-                }
-                if !leads {
-                    return SyncStep::Answered;
-                }
-                // Whoever was forgotten gets nothing.
-                for member in self.members.values_mut() {
-                    let part = sync.assignments.iter().find(|(id, _)| *id == member.id);
-                    member.assignment = part.map(|(_, bytes)| bytes.clone()).unwrap_or_default();
-                }
-                SyncStep::Save { generation }
-            }
-            State::Empty | State::PreparingRebalance | State::Dead => {
-                let _ = answer.send(Err(GroupError::RebalanceInProgress));
-                SyncStep::Answered
-            }
-        }
-    }
-
-    fn may_sync(&self, sync: &Sync) -> Result<(), GroupError> {
-        self.check_member(
-            &sync.member_id,
-            sync.instance_id.as_deref(),
-            sync.generation,
-        )?;
-        let other = |said: &Option<String>, ours: &Option<String>| said.is_some() && said != ours;
-        if other(&sync.protocol_type, &self.protocol_type) || other(&sync.protocol, &self.protocol)
-        {
-            return Err(GroupError::InconsistentProtocol);
-        }
-        Ok(())
-    }
-
-    fn synced(&self, id: &str) -> Synced {
-        Synced {
-            protocol_type: self.protocol_type.clone(),
-            protocol: self.protocol.clone(),
-            assignment: self
-                .members
-                .get(id)
-                .map(|m| m.assignment.clone())
-                .unwrap_or_default(),
-        }
-    }
-
-    /// What the leader of `generation` shared out has been written, or could not be.
-    pub(crate) fn shared_out(
-        &mut self,
-        generation: i32,
-        outcome: Result<(), GroupError>,
-        now: Instant,
-    ) {
-        if self.generation != generation || self.state != State::CompletingRebalance {
-            return;
-        }
-        let ids: Vec<String> = self.members.keys().cloned().collect();
-        for id in ids {
-            let synced = self.synced(&id);
-            let Some(member) = self.members.get_mut(&id) else {
-                continue;
-            };
-            if let Some(answer) = member.sync.take() {
-                member.deadline = now + member.session_timeout;
-                let _ = answer.send(outcome.clone().map(|()| synced));
-            }
-        }
-        if outcome.is_ok() {
-            self.state = State::Stable;
-            // Those who have not asked yet have until the round's end.
-            if self.members.values().all(|member| member.synced) {
-                self.round_ends = None;
-            }
-        } else {
-            self.prepare(Duration::ZERO, now);
-        }
-    }
-
     pub(crate) fn heartbeat(
         &mut self,
         id: &str,
@@ -605,10 +525,7 @@ impl Group {
                 self.round_ends = Some(now + more);
                 Todo::default()
             }
-            (State::PreparingRebalance, _) => {
-                self.pending.clear();
-                self.complete_join(now)
-            }
+            (State::PreparingRebalance, _) => self.complete_join(now),
             (State::CompletingRebalance | State::Stable, _) => {
                 self.round_ends = None;
                 let late = self.members.values().filter(|member| !member.synced);

@@ -1,3 +1,5 @@
+//! Batches that lose records: what is left, where it is, and what stays of the rest.
+
 use base::Ledger;
 
 use super::*;

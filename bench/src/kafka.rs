@@ -1,0 +1,289 @@
+//! Stentor and Apache Kafka in turn, on the same work, by the same clients.
+//!
+//! Each run starts each system over an empty folder, warms it up, and has it do all workloads: the
+//! sizes, the numbers of partitions and the acknowledgements below, with each client. What is
+//! produced is consumed by the same client, then removed. Latency is measured at a fixed rate.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::driver::{self, Load};
+use crate::stats::Figures;
+use crate::system::{Running, System};
+use crate::{Options, latency, report, tools};
+
+/// The systems of every workload. [`System::KafkaSync`] is measured where records are 1 KiB and
+/// acknowledged by all: everywhere it would take hours.
+const SYSTEMS: [System; 4] = [
+    System::Kafka,
+    System::StentorAsync,
+    System::Stentor,
+    System::KafkaSync,
+];
+const SIZES: [usize; 3] = [100, 1024, 16 << 10];
+const PARTITIONS: [i32; 2] = [1, 12];
+const ACKS: [i16; 2] = [-1, 1];
+/// Bytes of values for each load of a client.
+const BYTES: usize = 400 << 20;
+/// Records are not more than this.
+const RECORDS_MAX: usize = 2_000_000;
+/// How long the rate is kept.
+const RATE_SECONDS: usize = 10;
+
+/// Which client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Client {
+    Driver,
+    Java,
+    Librdkafka,
+}
+
+impl Client {
+    pub(crate) const ALL: [Self; 3] = [Self::Driver, Self::Java, Self::Librdkafka];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Driver => "driver",
+            Self::Java => "java",
+            Self::Librdkafka => "librdkafka",
+        }
+    }
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Workload {
+    pub(crate) size: usize,
+    pub(crate) partitions: i32,
+    pub(crate) acks: i16,
+}
+
+impl Workload {
+    pub(crate) fn name(self) -> String {
+        let acks = if self.acks == -1 { "all" } else { "1" };
+        format!("{}B {}p acks={acks}", self.size, self.partitions)
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        let pairs = PARTITIONS
+            .into_iter()
+            .flat_map(|p| ACKS.into_iter().map(move |a| (p, a)));
+        SIZES.into_iter().flat_map(move |size| {
+            pairs.clone().map(move |(partitions, acks)| Self {
+                size,
+                partitions,
+                acks,
+            })
+        })
+    }
+
+    fn rate(self) -> usize {
+        match self.size {
+            0..=1000 => 20_000,
+            1001..=10_000 => 10_000,
+            _ => 1000,
+        }
+    }
+}
+
+/// What was measured for one system, workload and client.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Throughput {
+    /// Records per second.
+    pub(crate) produce: Figures,
+    /// Records per second.
+    pub(crate) consume: Figures,
+    /// The server's CPU seconds per million records produced.
+    pub(crate) produce_cpu: Figures,
+    /// The server's CPU seconds per million records consumed.
+    pub(crate) consume_cpu: Figures,
+}
+
+/// Milliseconds from the time at which a record was due to its arrival at the consumer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Percentiles {
+    pub(crate) p50: Figures,
+    pub(crate) p99: Figures,
+    pub(crate) p999: Figures,
+}
+
+/// Of a system as a whole.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Footprint {
+    /// Milliseconds from start to first answer.
+    pub(crate) ready: Figures,
+    /// MiB before any work.
+    pub(crate) idle: Figures,
+    /// MiB after all of it.
+    pub(crate) after: Figures,
+}
+
+/// Everything that was measured.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    pub(crate) throughput: BTreeMap<(Client, Workload, &'static str), Throughput>,
+    pub(crate) latency: BTreeMap<(Workload, &'static str), Percentiles>,
+    pub(crate) footprint: BTreeMap<&'static str, Footprint>,
+}
+
+/// Measures, prints, and writes the document if one is named.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let mut results = Results::default();
+    for run in 0..options.runs {
+        for system in SYSTEMS {
+            println!("# run {} of {}: {}", run + 1, options.runs, system.name());
+            measure(system, options, &mut results).with_context(|| system.name())?;
+        }
+    }
+    let text = report::kafka(&results, options);
+    println!("{text}");
+    match &options.out {
+        Some(path) => report::replace(path, "kafka", &text),
+        None => Ok(()),
+    }
+}
+
+fn measure(system: System, options: &Options, results: &mut Results) -> Result<()> {
+    let mut running = Running::start(system, options)?;
+    let footprint = results.footprint.entry(system.name()).or_default();
+    footprint.ready.push(running.ready.as_secs_f64() * 1000.0);
+    footprint.idle.push(running.process.resident_mib()?);
+    warm_up(&running, options)?;
+    let mut number = 0;
+    for workload in Workload::all() {
+        let sync_only = system == System::KafkaSync;
+        if !workload.name().contains(&options.only)
+            || (sync_only && (workload.size != 1024 || workload.acks != -1))
+        {
+            continue;
+        }
+        for client in Client::ALL {
+            if !options.client.is_empty() && options.client != client.name() {
+                continue;
+            }
+            number += 1;
+            let place = (client, workload, system.name());
+            let throughput = results.throughput.entry(place).or_default();
+            let load = load(workload, number, options);
+            throughput_of(&running, client, &load, options, throughput)
+                .with_context(|| format!("{} {}", client.name(), workload.name()))?;
+            running.process.check()?;
+        }
+        if options.client.is_empty() || options.client == "rate" {
+            number += 1;
+            let place = (workload, system.name());
+            let percentiles = results.latency.entry(place).or_default();
+            latency_of(&running, workload, number, percentiles)
+                .with_context(|| format!("latency {}", workload.name()))?;
+        }
+    }
+    let footprint = results.footprint.entry(system.name()).or_default();
+    footprint.after.push(running.process.resident_mib()?);
+    running.process.stop()
+}
+
+fn load(workload: Workload, number: usize, options: &Options) -> Load {
+    let records = (BYTES / workload.size).min(RECORDS_MAX) * options.percent / 100;
+    Load {
+        topic: format!("load-{number}"),
+        partitions: workload.partitions,
+        size: workload.size,
+        acks: workload.acks,
+        records: records.max(1000),
+    }
+}
+
+/// Both kinds of compiled code, of the virtual machine and of the page cache, are warm after this.
+fn warm_up(running: &Running, options: &Options) -> Result<()> {
+    for (number, acks) in ACKS.into_iter().enumerate() {
+        let workload = Workload {
+            size: 1024,
+            partitions: 4,
+            acks,
+        };
+        let mut load = load(workload, number, options);
+        load.topic = format!("warm-up-{number}");
+        running.create_topic(&load.topic, load.partitions)?;
+        driver::produce(running.address, &load)?;
+        driver::consume(running.address, &load)?;
+        running.delete_topic(&load.topic)?;
+    }
+    Ok(())
+}
+
+fn throughput_of(
+    running: &Running,
+    client: Client,
+    load: &Load,
+    options: &Options,
+    figures: &mut Throughput,
+) -> Result<()> {
+    let (address, process) = (running.address, &running.process);
+    let records = load.records as f64;
+    let per_second = |took: Duration| records / took.as_secs_f64();
+    running.create_topic(&load.topic, load.partitions)?;
+    let before = process.cpu_seconds()?;
+    let produced = match client {
+        Client::Driver => per_second(driver::produce(address, load)?),
+        Client::Java => tools::java_produce(options, address, load)?.rate,
+        Client::Librdkafka => tools::rdkafka_produce(options, address, load)?.rate,
+    };
+    let between = process.cpu_seconds()?;
+    let consumed = match client {
+        Client::Driver => per_second(driver::consume(address, load)?),
+        Client::Java => tools::java_consume(options, address, load)?,
+        Client::Librdkafka => tools::rdkafka_consume(options, address, load)?,
+    };
+    let after = process.cpu_seconds()?;
+    running.delete_topic(&load.topic)?;
+    figures.produce.push(produced);
+    figures.consume.push(consumed);
+    figures.produce_cpu.push((between - before) / records * 1e6);
+    figures.consume_cpu.push((after - between) / records * 1e6);
+    println!(
+        "{:<12} {:<22} produce {produced:>10.0}/s consume {consumed:>10.0}/s",
+        client.name(),
+        Workload {
+            size: load.size,
+            partitions: load.partitions,
+            acks: load.acks
+        }
+        .name(),
+    );
+    Ok(())
+}
+
+fn latency_of(
+    running: &Running,
+    workload: Workload,
+    number: usize,
+    percentiles: &mut Percentiles,
+) -> Result<()> {
+    let rate = workload.rate();
+    let load = Load {
+        topic: format!("rate-{number}"),
+        partitions: workload.partitions,
+        size: workload.size,
+        acks: workload.acks,
+        records: rate * RATE_SECONDS,
+    };
+    running.create_topic(&load.topic, load.partitions)?;
+    let found = latency::measure(running.address, &load, rate)?;
+    running.delete_topic(&load.topic)?;
+    let (p50, p99, p999) = (
+        found.percentile(0.5),
+        found.percentile(0.99),
+        found.percentile(0.999),
+    );
+    percentiles.p50.push(p50);
+    percentiles.p99.push(p99);
+    percentiles.p999.push(p999);
+    println!(
+        "{:<12} {:<22} {p50:.2} / {p99:.2} / {p999:.2} ms",
+        "rate",
+        workload.name()
+    );
+    Ok(())
+}

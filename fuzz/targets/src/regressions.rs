@@ -1,0 +1,20 @@
+//! Inputs that once broke a promise, and which.
+
+use crate::TARGETS;
+
+/// The target, what it broke, the input in hexadecimal.
+const FOUND: &[(&str, &str, &str)] = &[];
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits = hex.as_bytes().chunks(2);
+    let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.map(byte).collect()
+}
+
+#[test]
+fn what_was_found_stays_fixed() {
+    for (name, _, input) in FOUND {
+        let target = TARGETS.iter().find(|target| target.name == *name).unwrap();
+        (target.run)(&bytes(input));
+    }
+}
