@@ -190,15 +190,26 @@ impl Broker {
             return Err(Error::Policy(why));
         }
         let (broker, name) = (self.clone(), topic.name().to_string());
+        let id = topic.id();
         self.shared()
             .blocking("broker.delete_topic", move || {
                 broker.delete_topic_now(&topic)
             })
             .await?;
-        self.groups().forget_topic(&name).await;
-        Ok(())
+        if !self.groups().forget_topic(&name).await {
+            // The next start tries again: a later topic of this name must not be read from where
+            // this one was.
+            return Ok(());
+        }
+        let shared = self.shared().clone();
+        self.shared()
+            .blocking("broker.delete_topic", move || {
+                Ok(shared.meta.finish_delete(id)?)
+            })
+            .await
     }
 
+    /// All but its offsets, with which the deletion ends.
     fn delete_topic_now(&self, topic: &Topic) -> Result<(), Error> {
         let _one_at_a_time = self.shared().changing.lock();
         if self.topic_by_id(topic.id()).is_err() {
@@ -212,7 +223,6 @@ impl Broker {
                 partition,
             })?;
         }
-        self.shared().meta.finish_delete(deleted.id)?;
         self.count_topics();
         Ok(())
     }

@@ -125,12 +125,13 @@ impl Broker {
             changing: Mutex::new(()),
         });
         let broker = Self(shared);
-        broker.finish_deletions()?;
+        broker.remove_deleted()?;
         for topic in broker.0.meta.topics().iter() {
             broker.load(topic)?;
         }
         broker.report_unknown_streams();
         let groups = broker.open_groups(parts.groups, parts.rng, &parts.metrics)?;
+        broker.finish_deletions(&groups)?;
         let _ = broker.0.groups.set(groups);
         broker.spawn_producer_expiry();
         Ok(broker)
@@ -184,7 +185,8 @@ impl Broker {
         &self.0
     }
 
-    fn finish_deletions(&self) -> Result<(), Error> {
+    /// Removes what deletions have left that a crash interrupted.
+    fn remove_deleted(&self) -> Result<(), Error> {
         for topic in self.0.meta.deleting() {
             info!(topic = %topic.name, id = %topic.id, "finishing a deletion");
             for partition in 0..topic.partitions {
@@ -193,6 +195,18 @@ impl Broker {
                     partition,
                 })?;
             }
+        }
+        Ok(())
+    }
+
+    /// Forgets the deleted topics' offsets, too, and then the topics.
+    fn finish_deletions(&self, groups: &Groups) -> Result<(), Error> {
+        let deleted = self.0.meta.deleting();
+        // Of a name that is in use again, the offsets may be the new topic's.
+        let names = deleted.iter().map(|topic| topic.name.as_str());
+        let names: Vec<&str> = names.filter(|name| self.topic(name).is_err()).collect();
+        groups.forget_deleted(self, &names)?;
+        for topic in deleted {
             self.0.meta.finish_delete(topic.id)?;
         }
         Ok(())

@@ -366,6 +366,8 @@ impl Partition {
 fn load_producers(stream: &Stream, limit: usize, now_ms: i64) -> Result<ProducerTable, Error> {
     let saved = stream
         .blob()
+        // It must not speak of batches that a crash has taken.
+        .filter(|(at, _)| *at <= stream.end())
         .and_then(|(at, blob)| Some((at, ProducerTable::decode(&blob)?)));
     let (from, mut table) = saved.unwrap_or_else(|| (stream.start(), ProducerTable::default()));
     for header in stream.headers(from)? {

@@ -101,6 +101,10 @@ fn a_first_start_that_was_interrupted_is_begun_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("meta.redb");
     for left in [&b""[..], &[0; 4096]] {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "as an interrupted start leaves it"
+        )]
         std::fs::write(folder.path().join("meta.new"), left).unwrap();
         let meta = Meta::open(&path, Rng::seeded(1)).unwrap();
         meta.create_topic(new("orders")).unwrap();

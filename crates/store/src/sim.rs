@@ -217,6 +217,12 @@ impl SimDisk {
         self.0.gates.notify_all();
     }
 
+    /// Takes the power away and gives the memory back: nothing is left but the trace.
+    pub fn discard(&self) {
+        self.power_off();
+        self.0.state.lock().nodes.clear();
+    }
+
     /// Whether the power is away.
     #[must_use]
     pub fn is_off(&self) -> bool {

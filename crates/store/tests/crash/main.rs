@@ -27,6 +27,9 @@ use world::{World, config, open};
 /// How many random histories are tried in an ordinary run.
 const ROUNDS: u64 = 3;
 
+/// After this long a test hangs.
+const STUCK: std::time::Duration = std::time::Duration::from_secs(60);
+
 fn number(name: &str, default: u64) -> u64 {
     let text = std::env::var(name);
     text.ok()
@@ -57,6 +60,11 @@ fn is_struck(disk: &SimDisk) -> bool {
 
 /// Works on the disk until the power goes or `count` operations are done.
 async fn work(world: &mut World, disk: &SimDisk, end: End, count: u64) -> Result<(), String> {
+    let done = tokio::time::timeout(STUCK, work_on(world, disk, end, count)).await;
+    done.unwrap_or_else(|_| Err("nothing happens any more".to_owned()))
+}
+
+async fn work_on(world: &mut World, disk: &SimDisk, end: End, count: u64) -> Result<(), String> {
     let opened = match open(disk, config()) {
         Ok(opened) => opened,
         Err(_) if is_struck(disk) => return Ok(()),

@@ -14,7 +14,13 @@ async fn work_until_stopped(world: &mut World, disk: &SimDisk, end: End) -> Opti
         Ok(opened) => opened,
         Err(error) => return Some(error),
     };
-    world.check_reopened(&opened, end).unwrap();
+    if let Err(what) = world.check_reopened(&opened, end) {
+        let StoreState::Stopped(reason) = opened.store.state() else {
+            panic!("{what}: {:?}", world.log);
+        };
+        assert!(opened.close().await.is_err());
+        return Some(reason);
+    }
     let mut stopped = None;
     for _ in 0..60 {
         if world.step(&opened).await.is_err() {

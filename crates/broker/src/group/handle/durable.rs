@@ -65,7 +65,7 @@ impl Groups {
     }
 
     #[expect(clippy::type_complexity, reason = "used in one place")]
-    fn start_write(
+    pub(super) fn start_write(
         &self,
         group: &str,
         records: Vec<Record>,
@@ -264,8 +264,9 @@ impl Groups {
         Ok(())
     }
 
-    /// Forgets all offsets of a topic that is no more.
-    pub async fn forget_topic(&self, topic: &str) {
+    /// Forgets all offsets of a topic that is no more; whether that is durable.
+    pub async fn forget_topic(&self, topic: &str) -> bool {
+        let mut forgotten = true;
         let names: Vec<String> = self.0.table.lock().keys().cloned().collect();
         for name in names {
             let all = self.all_committed(&name);
@@ -278,8 +279,10 @@ impl Groups {
             }
             if let Err(error) = self.delete_offsets(&name, &partitions).await {
                 warn!(group = name, topic, %error, "offsets of a deleted topic were not forgotten");
+                forgotten = false;
             }
         }
+        forgotten
     }
 }
 
@@ -354,7 +357,7 @@ fn group_record(group: &Group) -> Record {
     )
 }
 
-fn tombstone(group: &str, topic: &str, partition: i32) -> Record {
+pub(super) fn tombstone(group: &str, topic: &str, partition: i32) -> Record {
     let key = Key::Offset {
         group: group.to_owned(),
         topic: topic.to_owned(),

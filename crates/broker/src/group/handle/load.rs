@@ -6,10 +6,12 @@ use parking_lot::Mutex;
 use store::batch::{self, BatchHeader, HEADER_LEN};
 use tracing::info;
 
+use super::durable::tombstone;
 use super::{Groups, Slot};
 use crate::broker::Broker;
 use crate::error::Error;
 use crate::group::TOPIC;
+use crate::group::error::GroupError;
 use crate::group::journal::{GroupValue, Key, OffsetValue};
 use crate::group::offsets::Committed;
 use crate::group::state::{Member, State};
@@ -52,6 +54,47 @@ impl Groups {
             self.0.room.hold(&mut slot.held, bytes);
         }
         info!(groups = slots.len(), "groups are loaded");
+        Ok(())
+    }
+
+    /// Forgets all offsets of these topics, whose deletion a crash has interrupted. Blocks until
+    /// that is durable.
+    pub(crate) fn forget_deleted(&self, broker: &Broker, topics: &[&str]) -> Result<(), Error> {
+        let names: Vec<String> = self.0.table.lock().keys().cloned().collect();
+        let mut forgotten = false;
+        for name in names {
+            let Some(slot) = self.find(&name) else {
+                continue;
+            };
+            let mut slot = slot.lock();
+            let all = slot.group.offsets.iter();
+            let dead: Vec<(String, i32)> = all
+                .filter(|(topic, ..)| topics.contains(topic))
+                .map(|(topic, partition, _)| (topic.to_owned(), partition))
+                .collect();
+            if dead.is_empty() {
+                continue;
+            }
+            let records = dead.iter().map(|(t, p)| tombstone(&name, t, *p)).collect();
+            let unavailable = |error: GroupError| Error::InvalidRequest(error.to_string());
+            let mut started = self.start_write(&name, records).map_err(unavailable)?;
+            while started.3.is_none() {
+                // The queue is full: what is in it goes to the disk first.
+                broker.store().flush()?;
+                started.3 = match started.1.append(&started.2) {
+                    Ok(appended) => Some(appended),
+                    Err(Error::Store(store::Error::Busy)) => None,
+                    Err(error) => return Err(error),
+                };
+            }
+            for (topic, partition) in &dead {
+                slot.group.offsets.remove(topic, *partition);
+            }
+            forgotten = true;
+        }
+        if forgotten {
+            broker.store().flush()?;
+        }
         Ok(())
     }
 
