@@ -244,12 +244,18 @@ fn run(job: &Job, setup: &Setup) -> Vec<String> {
     wrong
 }
 
+/// Tests with lower numbers run with every `cargo xtask test`, all of them with `cargo xtask soak`.
+const QUICK_BELOW: &str = "0030";
+
 #[test]
 fn librdkafkas_suite_does_what_the_table_says() {
     let scratch = tempfile::tempdir().unwrap();
     let setups = Setup::all(scratch.path());
     let rows = rows();
     let mut jobs = jobs(&rows, crate::soak());
+    if !crate::soak() {
+        jobs.retain(|job| job.number.as_str() < QUICK_BELOW);
+    }
     jobs.reverse();
     jobs.sort_by_key(|job| job.number == SLOWEST);
     let (jobs, wrong) = (Mutex::new(jobs), Mutex::new(Vec::new()));
@@ -284,6 +290,10 @@ fn librdkafkas_suite_does_what_the_table_says() {
     );
     report(
         "librdkafka's suite",
-        &format!("{pass} passed, {parts} in parts, {skip} not served, {local} need no broker"),
+        &if crate::soak() {
+            format!("{pass} passed, {parts} in parts, {skip} not served, {local} need no broker")
+        } else {
+            format!("those below {QUICK_BELOW} passed; all of them: cargo xtask soak suite")
+        },
     );
 }
