@@ -14,7 +14,7 @@ use crate::client::{Client, Kind};
 use crate::server::Server;
 
 /// How often the server is killed under each client; [`KILLS_SOAK`] times by `cargo xtask soak`.
-const KILLS: usize = 100;
+const KILLS: usize = 60;
 const KILLS_SOAK: usize = 1_000;
 const BETWEEN: usize = 4_000;
 /// Every so often it is killed again as soon as it is back.
@@ -52,6 +52,8 @@ fn note(history: &mut HashMap<usize, Place>, told: &[Value], kind: Kind) {
 fn produce_under_kills(server: &mut Server, kind: Kind) -> HashMap<usize, Place> {
     let options = json!({
         "bootstrap": server.kafka.to_string(), "topic": "history", "timeout_ms": 120_000,
+        // Clients would wait longer and longer for a server that is killed so often.
+        "extra": {"reconnect.backoff.max.ms": 100},
     });
     let mut producer = Client::start(kind, "produce", &options);
     let (mut sent, mut history) = (0, HashMap::new());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long a server may take to answer.
-const READY: Duration = Duration::from_secs(30);
+const READY: Duration = Duration::from_secs(90);
 
 /// The ports that servers get: below those that the system gives to outgoing connections, or a
 /// client that tries to come back to a killed server might be given the server's own port.
