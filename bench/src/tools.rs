@@ -1,5 +1,6 @@
 //! The load tools that people know: Kafka's own in Java, and librdkafka's. They say the rate at
-//! which they produced or consumed, from the first record on; a virtual machine's start is not in it.
+//! which they produced or consumed; a virtual machine's start is not in it, but the second that
+//! librdkafka's producer takes before its first record is.
 
 use std::net::SocketAddr;
 use std::path::Path;
