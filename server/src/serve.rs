@@ -6,6 +6,7 @@
 //! the deadline that is left.
 
 mod announce;
+mod files;
 mod heads;
 mod memory;
 mod signals;
@@ -53,6 +54,7 @@ pub(crate) struct Server {
 pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let clock = Clock::system();
     let started = clock.now();
+    files::raise_limit();
     let mut signals = signals::Signals::new()?;
     let shutdown_max = Duration::from(config.general.shutdown_max);
     let server = tokio::select! {

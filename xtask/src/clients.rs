@@ -1,6 +1,10 @@
 //! The clients that the black-box tests use: installed under `target/clients`, once.
 
-use std::path::Path;
+pub(crate) mod librdkafka;
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -17,23 +21,24 @@ const PYTHON: &[&str] = &[
 /// The version of the Java client.
 const KAFKA: &str = "4.3.0";
 
+type Step = fn(&Path, &Path) -> Result<()>;
+/// Every client and how it is installed: from the sources in the first folder, into the second.
+const STEPS: &[(&str, Step)] = &[
+    ("kcat", kcat),
+    ("python", python),
+    ("kafkajs", kafkajs),
+    ("java", java),
+    ("go", go),
+    ("librdkafka's suite", librdkafka::install),
+];
+
 /// A client that could not be installed, and why.
 pub(crate) type Missing = (&'static str, String);
 
-/// How a client is installed: from the sources in one folder, into another.
-type Step = fn(&Path, &Path) -> Result<()>;
-
 /// Installs what is missing; says what could not be had.
 pub(crate) fn install(sources: &Path, into: &Path) -> Vec<Missing> {
-    let steps: [(&str, Step); 5] = [
-        ("kcat", kcat),
-        ("python", python),
-        ("kafkajs", kafkajs),
-        ("java", java),
-        ("go", go),
-    ];
     let mut missing = Vec::new();
-    for (name, step) in steps {
+    for &(name, step) in STEPS {
         println!("clients: {name}");
         if let Err(error) = step(sources, into) {
             missing.push((name, format!("{error:#}")));
@@ -63,8 +68,13 @@ fn kcat(_: &Path, _: &Path) -> Result<()> {
     if there("kcat") {
         return Ok(());
     }
+    apt(&["kcat"])
+}
+
+fn apt(packages: &[&str]) -> Result<()> {
     run(Command::new("apt-get").args(["-q", "update"]))?;
-    run(Command::new("apt-get").args(["-q", "-y", "install", "--no-install-recommends", "kcat"]))
+    let install = ["-q", "-y", "install", "--no-install-recommends"];
+    run(Command::new("apt-get").args(install).args(packages))
 }
 
 fn python(_: &Path, into: &Path) -> Result<()> {
@@ -98,33 +108,64 @@ fn kafkajs(sources: &Path, into: &Path) -> Result<()> {
 fn java(sources: &Path, into: &Path) -> Result<()> {
     let folder = into.join("java");
     let jars = folder.join("lib");
-    std::fs::create_dir_all(&jars)?;
-    if !jars.join(format!("kafka-clients-{KAFKA}.jar")).exists() {
-        let dependency = |artifact: &str, version: &str, group: &str| {
-            format!(
-                "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version></dependency>"
-            )
-        };
-        let pom = format!(
-            "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
-             <groupId>stentor</groupId><artifactId>clients</artifactId><version>1</version>\
-             <packaging>pom</packaging><dependencies>{}{}{}</dependencies></project>",
-            dependency("kafka-clients", KAFKA, "org.apache.kafka"),
-            dependency("kafka-tools", KAFKA, "org.apache.kafka"),
-            dependency("slf4j-nop", "1.7.36", "org.slf4j"),
-        );
-        std::fs::write(folder.join("pom.xml"), pom)?;
-        let copy = format!("-DoutputDirectory={}", jars.display());
+    let dependency = |artifact: &str, version: &str, group: &str| {
+        format!(
+            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version></dependency>"
+        )
+    };
+    // The broker's own jar, for one of the console tools is still in it.
+    let pom = format!(
+        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
+         <groupId>stentor</groupId><artifactId>clients</artifactId><version>1</version>\
+         <packaging>pom</packaging><dependencies>{}{}{}{}</dependencies></project>",
+        dependency("kafka-clients", KAFKA, "org.apache.kafka"),
+        dependency("kafka-tools", KAFKA, "org.apache.kafka"),
+        dependency("kafka_2.13", KAFKA, "org.apache.kafka"),
+        dependency("slf4j-nop", "1.7.36", "org.slf4j"),
+    );
+    let done = folder.join("pom.xml");
+    if !std::fs::read_to_string(&done).is_ok_and(|have| have == pom) {
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        let fetch = into.join("java-new");
+        std::fs::create_dir_all(&fetch)?;
+        std::fs::write(fetch.join("pom.xml"), pom)?;
         run(Command::new("mvn")
-            .args(["-q", "-B", "dependency:copy-dependencies", &copy])
-            .current_dir(&folder))?;
+            .args([
+                "-q",
+                "-B",
+                "dependency:copy-dependencies",
+                "-DoutputDirectory=lib",
+            ])
+            .current_dir(&fetch))?;
+        std::fs::rename(fetch, &folder)?;
     }
     let path = format!("{}/*", jars.display());
+    // librdkafka's suite calls this program of Kafka's distribution.
+    let programs = folder.join("kafka/bin");
+    std::fs::create_dir_all(&programs)?;
+    let topics = programs.join("kafka-topics.sh");
+    let class = "org.apache.kafka.tools.TopicCommand";
+    std::fs::write(
+        &topics,
+        format!("#!/bin/sh\nexec java -cp '{path}' {class} \"$@\"\n"),
+    )?;
+    std::fs::set_permissions(topics, Permissions::from_mode(0o755))?;
     run(Command::new("javac")
         .args(["-cp", &path, "-d"])
         .arg(&folder)
         .arg(sources.join("java/Client.java"))
         .arg(sources.join("java/ClientAdmin.java")))
+}
+
+/// Where the jars of Kafka are, its broker's too; installed when they are wanted.
+///
+/// # Errors
+/// A missing tool, or jars that cannot be had.
+pub(crate) fn kafka(sources: &Path, into: &Path) -> Result<PathBuf> {
+    java(sources, into)?;
+    Ok(into.join("java/lib"))
 }
 
 fn go(sources: &Path, into: &Path) -> Result<()> {

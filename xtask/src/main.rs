@@ -10,6 +10,7 @@
     reason = "files and processes are this program's work"
 )]
 
+mod bench;
 mod clients;
 mod codegen;
 mod docs;
@@ -33,8 +34,12 @@ struct Arguments {
 enum Command {
     /// Builds and runs every test, with the clients that people have.
     Test(test::Arguments),
+    /// Measures ours and a peer in turn, and writes docs/benchmarks.md.
+    Bench(bench::Arguments),
     /// Records requests of real clients anew, for the tests of the Kafka head.
     RecordFrames,
+    /// Runs the tests that have a longer form: many kills, the whole suite of librdkafka.
+    Soak(test::Soak),
     /// Writes the parts of the documents that are made from the code.
     Docs {
         /// Only compare; fail when something is out of date.
@@ -65,7 +70,9 @@ fn root() -> PathBuf {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::RecordFrames => test::record_frames(),
+        Command::Soak(arguments) => test::soak(&arguments),
         Command::Docs { check } => docs::run(check),
         Command::Codegen { check } => codegen::run(check),
         Command::Tidy => tidy::run(),

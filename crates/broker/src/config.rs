@@ -42,7 +42,7 @@ impl Default for Config {
             producers_per_partition_max: 10_000,
             producer_expiration_ms: 86_400_000,
             producer_snapshot_bytes: ByteSize(16 << 20),
-            decompressed_bytes_max: ByteSize(128 << 20),
+            decompressed_bytes_max: ByteSize(32 << 20),
             defaults: BTreeMap::new(),
         }
     }

@@ -156,6 +156,9 @@ fn timestamp_in_bounds(
     Ok(())
 }
 
+/// How many times its size a batch may have once decompressed, beyond the first MiB.
+const EXPANSION_MAX: usize = 128;
+
 fn decompressed(
     bytes: &Bytes,
     compression: Compression,
@@ -165,7 +168,13 @@ fn decompressed(
     if compression == Compression::None {
         return Ok(body);
     }
-    batch::decompress(compression, &body, config.decompressed_bytes_max.as_usize())
+    // Records compress to a hundredth at best; what claims more is a bomb.
+    let plausible = body
+        .len()
+        .saturating_mul(EXPANSION_MAX)
+        .saturating_add(1 << 20);
+    let max = config.decompressed_bytes_max.as_usize().min(plausible);
+    batch::decompress(compression, &body, max)
         .map(Bytes::from)
         .map_err(|e| BatchProblem::Corrupt(e.to_string()))
 }

@@ -1,5 +1,10 @@
 //! The control state across restarts, and the rules that it keeps.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test leaves files of its own behind"
+)]
+
 use super::*;
 
 fn new(name: &str) -> NewTopic {

@@ -63,6 +63,8 @@ pub struct Config {
     pub fetch_sessions_max: usize,
     /// How many partitions one incremental fetch session may hold.
     pub fetch_session_partitions_max: usize,
+    /// What all incremental fetch sessions may take in memory.
+    pub fetch_sessions_bytes_max: ByteSize,
     /// How many partitions one answer to DescribeTopicPartitions holds.
     pub describe_partitions_max: usize,
 }
@@ -87,6 +89,7 @@ impl Default for Config {
             partitions_per_request_max: 100_000,
             fetch_sessions_max: 1000,
             fetch_session_partitions_max: 20_000,
+            fetch_sessions_bytes_max: ByteSize(32 << 20),
             describe_partitions_max: 2000,
         }
     }

@@ -71,6 +71,20 @@ struct Session {
     order: BTreeMap<u64, Entry>,
     places: HashMap<Key, u64>,
     next_place: u64,
+    /// What it takes in memory, in bytes.
+    size: usize,
+}
+
+/// What a partition of a session takes in memory, its places in the tables included, but for its
+/// topic's name.
+const ENTRY: usize = 256;
+
+/// The topic need not exist: its name is whatever the client makes up.
+fn size(key: &Key) -> usize {
+    match &key.0 {
+        TopicKey::Name(name) => ENTRY + name.len(),
+        TopicKey::Id(_) => ENTRY,
+    }
 }
 
 impl Session {
@@ -81,6 +95,7 @@ impl Session {
             order: BTreeMap::new(),
             places: HashMap::default(),
             next_place: 0,
+            size: 0,
         }
     }
 
@@ -93,6 +108,7 @@ impl Session {
             entry.wanted = wanted;
             return;
         }
+        self.size += size(&key);
         self.places.insert(key.clone(), self.next_place);
         self.order.insert(
             self.next_place,
@@ -108,6 +124,7 @@ impl Session {
     fn forget(&mut self, key: &Key) {
         if let Some(place) = self.places.remove(key) {
             self.order.remove(&place);
+            self.size -= size(key);
         }
     }
 
@@ -146,10 +163,35 @@ pub(crate) struct FetchSessions(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    sessions_max: usize,
-    partitions_max: usize,
+    limits: Limits,
     rng: Rng,
-    table: Mutex<HashMap<i32, Slot>>,
+    table: Mutex<Table>,
+}
+
+/// How much may be remembered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How many sessions.
+    pub(crate) sessions: usize,
+    /// How many partitions each.
+    pub(crate) partitions: usize,
+    /// What all of them may take in memory, in bytes.
+    pub(crate) bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    slots: HashMap<i32, Slot>,
+    /// What the sessions take in memory.
+    bytes: usize,
+}
+
+impl Table {
+    fn remove(&mut self, id: i32) -> bool {
+        let slot = self.slots.remove(&id);
+        self.bytes -= slot.as_ref().map_or(0, |slot| slot.bytes);
+        slot.is_some()
+    }
 }
 
 #[derive(Debug)]
@@ -157,6 +199,7 @@ struct Slot {
     session: Arc<Mutex<Session>>,
     used: Instant,
     partitions: usize,
+    bytes: usize,
 }
 
 /// How long a session must be silent before a newcomer may take its place.
@@ -195,20 +238,15 @@ pub(crate) struct Asked {
 }
 
 impl FetchSessions {
-    pub(crate) fn new(sessions_max: usize, partitions_max: usize, rng: Rng) -> Self {
-        let table = Mutex::new(HashMap::default());
-        Self(Arc::new(Shared {
-            sessions_max,
-            partitions_max,
-            rng,
-            table,
-        }))
+    pub(crate) fn new(limits: Limits, rng: Rng) -> Self {
+        let table = Mutex::default();
+        Self(Arc::new(Shared { limits, rng, table }))
     }
 
     /// How many there are.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.0.table.lock().len()
+        self.0.table.lock().slots.len()
     }
 
     /// What a request means, by its session's id and epoch.
@@ -216,7 +254,7 @@ impl FetchSessions {
         if asked.epoch > 0 {
             return self.go_on(asked, now);
         }
-        self.0.table.lock().remove(&asked.id);
+        self.0.table.lock().remove(asked.id);
         if asked.epoch == 0 {
             return Ok(self.open(asked, now));
         }
@@ -230,9 +268,10 @@ impl FetchSessions {
 
     fn open(&self, asked: Asked, now: Instant) -> Fetch {
         let partitions = asked.wanted.len();
+        let bytes = asked.wanted.iter().map(|(key, _)| size(key)).sum();
         let mut table = self.0.table.lock();
-        let fits = partitions > 0 && partitions <= self.0.partitions_max;
-        if !fits || !make_room(&mut table, self.0.sessions_max, partitions, now) {
+        let fits = partitions > 0 && partitions <= self.0.limits.partitions;
+        if !fits || !make_room(&mut table, self.0.limits, partitions, bytes, now) {
             return Fetch {
                 id: 0,
                 parts: asked.wanted,
@@ -245,14 +284,16 @@ impl FetchSessions {
             session.put(key, wanted);
         }
         let parts = session.parts();
-        let id = self.free_id(&table);
+        let (id, bytes) = (self.free_id(&table), session.size);
         let session = Arc::new(Mutex::new(session));
-        table.insert(
+        table.bytes += bytes;
+        table.slots.insert(
             id,
             Slot {
                 session: session.clone(),
                 used: now,
                 partitions,
+                bytes,
             },
         );
         Fetch {
@@ -263,10 +304,10 @@ impl FetchSessions {
         }
     }
 
-    fn free_id(&self, table: &HashMap<i32, Slot>) -> i32 {
+    fn free_id(&self, table: &Table) -> i32 {
         loop {
             let id = i32::try_from(self.0.rng.below(i32::MAX as u64 - 1) + 1).unwrap_or(1);
-            if !table.contains_key(&id) {
+            if !table.slots.contains_key(&id) {
                 return id;
             }
         }
@@ -274,7 +315,8 @@ impl FetchSessions {
 
     fn go_on(&self, asked: Asked, now: Instant) -> Result<Fetch, Problem> {
         let mut table = self.0.table.lock();
-        let slot = table.get_mut(&asked.id).ok_or(Problem::NotFound)?;
+        let table = &mut *table;
+        let slot = table.slots.get_mut(&asked.id).ok_or(Problem::NotFound)?;
         slot.used = now;
         let shared = slot.session.clone();
         let mut session = shared.lock();
@@ -293,10 +335,12 @@ impl FetchSessions {
             session.put(key, wanted);
         }
         slot.partitions = session.order.len();
+        table.bytes = table.bytes + session.size - slot.bytes;
+        slot.bytes = session.size;
         // An emptied session is over; one that outgrew the limit is too, and says so.
         if slot.partitions == 0 {
             drop(session);
-            table.remove(&asked.id);
+            table.remove(asked.id);
             return Ok(Fetch {
                 id: 0,
                 parts: Vec::new(),
@@ -304,9 +348,10 @@ impl FetchSessions {
                 incremental: false,
             });
         }
-        if slot.partitions > self.0.partitions_max {
+        let limits = self.0.limits;
+        if slot.partitions > limits.partitions || table.bytes > limits.bytes {
             drop(session);
-            table.remove(&asked.id);
+            table.remove(asked.id);
             return Err(Problem::NotFound);
         }
         let parts = session.parts();
@@ -320,26 +365,37 @@ impl FetchSessions {
     }
 }
 
-/// Whether there is a place for a session of `partitions`: a free one, that of one long silent, or
-/// that of a smaller one.
-fn make_room(table: &mut HashMap<i32, Slot>, max: usize, partitions: usize, now: Instant) -> bool {
-    if table.len() < max {
+/// Whether there is a place for a session of `partitions` and `bytes`: a free one, that of one long
+/// silent, or that of a smaller one.
+fn make_room(
+    table: &mut Table,
+    limits: Limits,
+    partitions: usize,
+    bytes: usize,
+    now: Instant,
+) -> bool {
+    let has_room = |table: &Table| {
+        table.slots.len() < limits.sessions && table.bytes.saturating_add(bytes) <= limits.bytes
+    };
+    if has_room(table) {
         return true;
     }
     let silent = table
+        .slots
         .iter()
         .filter(|(_, slot)| now.saturating_duration_since(slot.used) > IDLE)
         .min_by_key(|(_, slot)| slot.used)
         .map(|(id, _)| *id);
     let smaller = || {
         table
+            .slots
             .iter()
             .filter(|(_, slot)| slot.partitions < partitions)
             .min_by_key(|(_, slot)| slot.partitions)
             .map(|(id, _)| *id)
     };
     match silent.or_else(smaller) {
-        Some(id) => table.remove(&id).is_some(),
+        Some(id) => table.remove(id) && has_room(table),
         None => false,
     }
 }

@@ -73,11 +73,12 @@ impl Kafka {
     ) -> Result<Self, String> {
         let mut secret = [0; 32];
         rng.fill_secret(&mut secret);
-        let fetch_sessions = FetchSessions::new(
-            config.fetch_sessions_max,
-            config.fetch_session_partitions_max,
-            rng.clone(),
-        );
+        let limits = fetch_sessions::Limits {
+            sessions: config.fetch_sessions_max,
+            partitions: config.fetch_session_partitions_max,
+            bytes: config.fetch_sessions_bytes_max.as_usize(),
+        };
+        let fetch_sessions = FetchSessions::new(limits, rng.clone());
         Ok(Self(Arc::new(Shared {
             broker,
             advertised: config.advertised_parts()?,

@@ -1,5 +1,7 @@
 """confluent-kafka (librdkafka): see ../README.md for the protocol."""
 
+import threading
+
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition, libversion
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import (
@@ -29,6 +31,15 @@ def produce(options):
         }
     )
 
+    # Callbacks run in poll: also while nothing more comes in.
+    ended = threading.Event()
+
+    def poll():
+        while not ended.is_set():
+            producer.poll(0.1)
+
+    poller = threading.Thread(target=poll)
+    poller.start()
     for record in records():
         def done(error, message, i=record["i"]):
             if error is not None:
@@ -52,7 +63,8 @@ def produce(options):
                 break
             except BufferError:
                 producer.poll(0.1)
-        producer.poll(0)
+    ended.set()
+    poller.join()
     left = producer.flush(options.get("timeout_ms", 120000) / 1000)
     emit("done", left=left)
 

@@ -1,5 +1,6 @@
 //! A client program of `tests/clients/`: options in, one line of JSON per event out.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -26,12 +27,38 @@ pub(crate) enum Kind {
     Sarama,
 }
 
-fn installed() -> PathBuf {
+/// Where `cargo xtask test` has installed the clients.
+pub(crate) fn installed() -> PathBuf {
     let path = std::env::var_os("STENTOR_CLIENTS");
     PathBuf::from(path.expect("STENTOR_CLIENTS is not set: run these tests by `cargo xtask test`"))
 }
 
+/// Notes for the closing table of `cargo xtask test` what was run: one line each.
+pub(crate) fn report(name: &str, what: &str) {
+    let Some(path) = std::env::var_os("STENTOR_REPORT") else {
+        return;
+    };
+    let mut file = std::fs::OpenOptions::new();
+    let mut file = file.append(true).create(true).open(path).unwrap();
+    file.write_all(format!("{name}\t{what}\n").as_bytes())
+        .unwrap();
+}
+
 impl Kind {
+    /// Its name in the closing table of `cargo xtask test`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Confluent => "confluent-kafka",
+            Self::Kcat => "kcat",
+            Self::KafkaJs => "KafkaJS",
+            Self::KafkaPython => "kafka-python",
+            Self::Aiokafka => "aiokafka",
+            Self::Java => "Java's client",
+            Self::Franz => "franz-go",
+            Self::Sarama => "sarama",
+        }
+    }
+
     fn command(self) -> Command {
         let sources = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients");
         let clients = installed();
@@ -70,8 +97,10 @@ pub(crate) struct Client {
     child: Child,
     input: Option<ChildStdin>,
     events: Receiver<Value>,
-    /// What it has said so far.
+    /// What it has said so far, but for what was taken.
     pub(crate) seen: Vec<Value>,
+    /// How often it has said each kind of event.
+    counts: HashMap<String, usize>,
 }
 
 impl Client {
@@ -84,6 +113,7 @@ impl Client {
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap_or_else(|error| panic!("{kind:?} cannot be started: {error}"));
+        report(kind.name(), action);
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, events) = sync_channel(100_000);
         std::thread::Builder::new()
@@ -104,7 +134,19 @@ impl Client {
             input,
             events,
             seen: Vec::new(),
+            counts: HashMap::new(),
         }
+    }
+
+    fn note(&mut self, event: Value) {
+        let kind = event["e"].as_str().unwrap_or_default().to_owned();
+        *self.counts.entry(kind).or_default() += 1;
+        self.seen.push(event);
+    }
+
+    /// How often it has said this kind of event.
+    pub(crate) fn said(&self, kind: &str) -> usize {
+        self.counts.get(kind).copied().unwrap_or_default()
     }
 
     pub(crate) fn say(&mut self, line: &str) {
@@ -124,12 +166,29 @@ impl Client {
     pub(crate) fn until(&mut self, what: &str, enough: impl Fn(&[Value]) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !enough(&self.seen) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.events.recv_timeout(left) {
-                Ok(event) => self.seen.push(event),
-                Err(RecvTimeoutError::Timeout) => self.give_up(what, "in time"),
-                Err(RecvTimeoutError::Disconnected) => self.give_up(what, "before it ended"),
-            }
+            self.hear(what, deadline);
+        }
+    }
+
+    /// Waits until it has said so many events of this kind.
+    pub(crate) fn until_said(&mut self, kind: &str, wanted: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.said(kind) < wanted {
+            self.hear(kind, deadline);
+        }
+    }
+
+    /// Takes what it has said so far.
+    pub(crate) fn take(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.seen)
+    }
+
+    fn hear(&mut self, what: &str, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match self.events.recv_timeout(left) {
+            Ok(event) => self.note(event),
+            Err(RecvTimeoutError::Timeout) => self.give_up(what, "in time"),
+            Err(RecvTimeoutError::Disconnected) => self.give_up(what, "before it ended"),
         }
     }
 
@@ -149,7 +208,7 @@ impl Client {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left) {
-                Ok(event) => self.seen.push(event),
+                Ok(event) => self.note(event),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => self.give_up("ended", "in time"),
             }

@@ -31,7 +31,7 @@ fn fill(server: &Server) -> Vec<Record> {
         let mut client = Client::start(Kind::Confluent, "produce", &options);
         for i in 0..KEYS * 3 {
             let key = format!("key-{}", i * (round + 3) % KEYS);
-            let gone = round + 1 == CODECS.len() && i * (round + 3) % KEYS % 7 == 0;
+            let gone = round + 1 == CODECS.len() && (i * (round + 3) % KEYS).is_multiple_of(7);
             let value = (!gone).then(|| format!("{round}-{i}"));
             let encoded = value.as_ref().map(|value| BASE64.encode(value));
             client.say(

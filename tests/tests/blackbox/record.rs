@@ -96,8 +96,7 @@ fn requests_of(kind: Kind) -> BTreeMap<(i16, i16), Vec<u8>> {
     consumer.end();
     let options = json!({"bootstrap": address.to_string(), "topic": "bills", "group": "admins"});
     Client::start(kind, "admin", &options).end();
-    let kept = frames.lock().unwrap().clone();
-    kept
+    frames.lock().unwrap().clone()
 }
 
 /// Every client that reads in a group sends these, whatever else.

@@ -35,7 +35,7 @@ fn required(name: &str) -> PathBuf {
     )
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let begin = std::process::id() * 101;
     loop {

@@ -119,19 +119,21 @@ impl Log {
         let Some(follower) = self.segments.get(behind).filter(|_| same) else {
             return Ok(false);
         };
-        let disk = &*self.disk;
         let swap = Swap {
             base: new.base,
             end: follower.base,
         };
-        let path = swap.path(&self.folder);
-        disk.rename(&segment::path(&self.folder, new.base, ASIDE), &path)
-            .map_err(|e| Error::disk("rename to", disk.name(&path), e))?;
-        sync(disk, &self.folder)?;
-        swap.finish(disk, &self.folder)?;
-        new.save_index(disk)?;
-        self.segments.splice(at..behind, [new.clone()]);
-        Ok(true)
+        self.unless_failed(|log| {
+            let (disk, folder) = (&*log.disk, &log.folder);
+            let path = swap.path(folder);
+            disk.rename(&segment::path(folder, new.base, ASIDE), &path)
+                .map_err(|e| Error::disk("rename to", disk.name(&path), e))?;
+            sync(disk, folder)?;
+            swap.finish(disk, folder)?;
+            new.save_index(disk)?;
+            log.segments.splice(at..behind, [new.clone()]);
+            Ok(true)
+        })
     }
 
     /// Sees to it that every checkpoint a start may find counts what the newest one does: behind

@@ -3,8 +3,16 @@
 use super::*;
 
 fn sessions(max: usize) -> (FetchSessions, Instant) {
+    limited(Limits {
+        sessions: max,
+        partitions: 100,
+        bytes: 1 << 20,
+    })
+}
+
+fn limited(limits: Limits) -> (FetchSessions, Instant) {
     (
-        FetchSessions::new(max, 100, Rng::seeded(7)),
+        FetchSessions::new(limits, Rng::seeded(7)),
         base::Clock::manual(0).now(),
     )
 }
@@ -168,4 +176,33 @@ fn a_full_table_keeps_the_busy_and_the_large() {
         "the silent one goes"
     );
     assert!(sessions.begin(ask(large, 2, &[], &[]), later).is_ok());
+}
+
+#[test]
+fn what_sessions_remember_is_bounded_and_given_back() {
+    let (sessions, now) = limited(Limits {
+        sessions: 100,
+        partitions: 100,
+        bytes: 20_000,
+    });
+    let named = |name: &str| Asked {
+        wanted: vec![((TopicKey::Name(Arc::from(name)), 0), wanted(0))],
+        ..ask(0, 0, &[], &[])
+    };
+    let long = "x".repeat(9000);
+    let first = sessions.begin(named(&long), now).unwrap().id;
+    let second = sessions.begin(named(&long), now).unwrap().id;
+    assert!(first > 0 && second > 0);
+    assert_eq!(sessions.begin(named(&long), now).unwrap().id, 0, "no room");
+    // One that grows past the limit is over.
+    let grown = Asked {
+        id: second,
+        epoch: 1,
+        ..named(&"y".repeat(9000))
+    };
+    assert_eq!(sessions.begin(grown, now).unwrap_err(), Problem::NotFound);
+    assert!(sessions.begin(named(&long), now).unwrap().id > 0);
+    let closed = sessions.begin(ask(first, -1, &[], &[]), now).unwrap();
+    assert_eq!(closed.id, 0);
+    assert!(sessions.begin(named(&long), now).unwrap().id > 0);
 }

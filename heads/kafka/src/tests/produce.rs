@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use kafka_wire::ErrorCode;
-use kafka_wire::messages as m;
 use net::head::Close;
 use store::batch::{self as format, BatchBuilder, BatchHeader, Compression, HEADER_LEN};
 
-use super::harness::{Client, START_MS, Server, Settings, on_server, run};
+use super::harness::{Client, START_MS, on_server};
 use super::messages::{batch, changed, fetch, produce, sealed, timed};
 
 const HOUR_MS: i64 = 3_600_000;

@@ -4,11 +4,9 @@
 use bytes::Bytes;
 use kafka_wire::ErrorCode;
 use kafka_wire::messages as m;
-use net::head::Close;
-use store::batch::{self as format, BatchBuilder, BatchHeader, Compression, HEADER_LEN};
 
-use super::harness::{Client, START_MS, Server, Settings, on_server, run};
-use super::messages::{batch, changed, fetch, produce, sealed, timed};
+use super::harness::{Server, Settings, on_server, run};
+use super::messages::{batch, changed, produce};
 use super::produce::{append, refused};
 
 /// A batch of an idempotent producer.
