@@ -77,6 +77,7 @@ impl Meta {
     pub fn on(backend: impl StorageBackend, rng: Rng) -> Result<Self, Error> {
         let shown = "memory".to_owned();
         let database = Builder::new()
+            .set_cache_size(CACHE_BYTES)
             .create_with_backend(backend)
             .map_err(|e| Error::database(&shown, e.into()))?;
         Self::load(database, shown, rng)

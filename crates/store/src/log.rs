@@ -408,17 +408,27 @@ impl Log {
 
     /// Removes the folder: first its name, so that a crash in between leaves nothing half.
     pub(crate) fn remove(&mut self) -> Result<(), Error> {
-        if !self.exists {
+        let Some(gone) = self.set_aside()? else {
             return Ok(());
+        };
+        self.disk
+            .remove_dir(&gone)
+            .map_err(|e| Error::disk("remove", self.disk.name(&gone), e))
+    }
+
+    /// Takes the folder's name away; returns the one that is left to be removed. As long as that is
+    /// there, it says that the stream is no more.
+    pub(crate) fn set_aside(&mut self) -> Result<Option<String>, Error> {
+        if !self.exists {
+            return Ok(None);
         }
         let gone = format!("{}{REMOVED}", self.folder);
         let fails = |e| Error::disk("remove", self.disk.name(&self.folder), e);
         self.disk.rename(&self.folder, &gone).map_err(fails)?;
         self.disk.sync_dir(FOLDER).map_err(fails)?;
-        self.disk.remove_dir(&gone).map_err(fails)?;
         self.exists = false;
         self.segments.clear();
-        Ok(())
+        Ok(Some(gone))
     }
 }
 

@@ -196,19 +196,25 @@ impl Store {
     /// [`Error::Stopped`]; whatever the disk answers: then the store has stopped.
     pub fn remove(&self, id: StreamId) -> Result<(), Error> {
         self.0.check_running()?;
-        let Some(stream) = self.0.streams.write().remove(&id) else {
+        let Some(stream) = self.0.find(id) else {
             return Ok(());
         };
         {
             let tail = stream.tail.lock();
-            stream.removed.store(true, Ordering::Release);
-            let unflushed = tail.from(tail.flushed).map(crate::tail::Chunk::len).sum();
-            self.0.cache.dropped(unflushed);
+            if !stream.removed.swap(true, Ordering::AcqRel) {
+                let unflushed = tail.from(tail.flushed).map(crate::tail::Chunk::len).sum();
+                self.0.cache.dropped(unflushed);
+            }
         }
         stream.end_waits();
         self.0.commits.push(Work::Removed(id));
         self.0.commits.wait_done();
         self.0.check_running()?;
+        // Only now: the flusher gives back files with entries of streams that it does not find. It
+        // may have been waiting for this.
+        self.0.streams.write().remove(&id);
+        self.0.flush.lock().asked = true;
+        self.0.flush_wake.notify_one();
         let removed = stream.log.lock().remove();
         removed.inspect_err(|error| self.0.stop(error))
     }

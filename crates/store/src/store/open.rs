@@ -54,6 +54,7 @@ impl Store {
         report.replayed = replay.entries;
         report.replayed_bytes = replay.bytes;
         report.damage.extend(replay.damage);
+        report.damage.extend(recovered.gaps());
         if !config.accept_damage
             && let Some(first) = report.damage.first()
         {
@@ -254,6 +255,11 @@ struct Recovered {
     logs: HashMap<StreamId, (Log, Option<Error>)>,
     /// What is not in segments yet.
     chunks: HashMap<StreamId, Vec<Chunk>>,
+    /// Streams that are no more, and what their folders are called now. Those go last: a start that
+    /// crashes may have read of a removal what was not durable yet.
+    removed: HashMap<StreamId, String>,
+    /// Streams of which the write-ahead log goes on where neither it nor a segment has been.
+    gaps: Vec<StreamId>,
 }
 
 impl Recovered {
@@ -262,24 +268,26 @@ impl Recovered {
             disk: disk.clone(),
             logs: HashMap::default(),
             chunks: HashMap::default(),
+            removed: HashMap::default(),
+            gaps: Vec::new(),
         };
         let names = disk
             .list(log::FOLDER)
             .map_err(|e| Error::disk("list", disk.name(log::FOLDER), e))?;
         for name in names {
             let path = format!("{}/{name}", log::FOLDER);
-            if name.ends_with(log::REMOVED) {
-                disk.remove_dir(&path)
-                    .map_err(|e| Error::disk("remove", disk.name(&path), e))?;
-                continue;
-            }
-            let Some(id) = stream_id(&name) else {
+            let gone = name.strip_suffix(log::REMOVED);
+            let Some(id) = stream_id(gone.unwrap_or(&name)) else {
                 warn!(
                     path = disk.name(&path),
                     "not the folder of a stream; left alone"
                 );
                 continue;
             };
+            if gone.is_some() {
+                this.removed.insert(id, path);
+                continue;
+            }
             let mut epochs = Vec::new();
             let (mut log, opened) = Log::open(disk.clone(), id, |header| {
                 epochs.push((
@@ -300,10 +308,13 @@ impl Recovered {
         match found {
             Found::Removed(id) => {
                 self.chunks.remove(&id);
-                if let Some((mut log, _)) = self.logs.remove(&id) {
-                    log.remove()?;
+                if let Some((mut log, _)) = self.logs.remove(&id)
+                    && let Some(gone) = log.set_aside()?
+                {
+                    self.removed.insert(id, gone);
                 }
             }
+            Found::Append(id, _) if self.removed.contains_key(&id) => {}
             Found::Append(id, batch) => {
                 let header = BatchHeader::parse(&batch)?;
                 let base = u64::try_from(header.base_offset).unwrap_or(u64::MAX);
@@ -319,6 +330,7 @@ impl Recovered {
                     return Ok(());
                 }
                 if base != end {
+                    self.gaps.push(id);
                     *fence = Some(Error::Damaged {
                         path: self.disk.name(&log::folder(id)),
                         position: 0,
@@ -337,6 +349,12 @@ impl Recovered {
             }
         }
         Ok(())
+    }
+
+    /// What the gaps cost.
+    fn gaps(&self) -> Vec<Error> {
+        let fence = |id| self.logs.get(id)?.1.clone();
+        self.gaps.iter().filter_map(fence).collect()
     }
 
     /// Moves what was replayed to segments; the write-ahead log can then begin anew.
@@ -359,6 +377,10 @@ impl Recovered {
         for number in files {
             wal::discard(disk, *number, false)
                 .map_err(|e| Error::disk("remove", disk.name(&wal::path(*number)), e))?;
+        }
+        for path in self.removed.values() {
+            disk.remove_dir(path)
+                .map_err(|e| Error::disk("remove", disk.name(path), e))?;
         }
         Ok(())
     }

@@ -65,8 +65,14 @@ pub(crate) fn replay(
 
 fn read_file(disk: &dyn Disk, number: u64) -> Result<Arc<dyn DiskFile>, Error> {
     let name = path(number);
-    disk.open(&name)
-        .map_err(|e| Error::disk("open", disk.name(&name), e))
+    let file = disk
+        .open(&name)
+        .map_err(|e| Error::disk("open", disk.name(&name), e))?;
+    // A process that was killed may have left entries that only the operating system knows. What
+    // is done because of them must not be durable before them.
+    file.sync()
+        .map_err(|e| Error::disk("sync", disk.name(&name), e))?;
+    Ok(file)
 }
 
 struct Reader<'a> {

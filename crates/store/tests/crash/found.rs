@@ -152,3 +152,48 @@ fn cut_off_segments_stay_away() {
         open.close().await.unwrap();
     });
 }
+
+/// A start that finds a removal which only the operating system knows of may crash, too: the stream
+/// is there as a whole, or it is not.
+#[test]
+fn a_removal_that_two_crashes_interrupt_leaves_all_or_nothing() {
+    for steps in 1..14 {
+        for seed in 0..12 {
+            runtime().block_on(async {
+                let disk = SimDisk::new();
+                let (first, stream) = one(&disk, false);
+                stream.durable(append(&stream, 3000)).await.unwrap();
+                first.store.flush().unwrap();
+                // In the write-ahead log only.
+                let last = append(&stream, 1000);
+                stream.durable(last).await.unwrap();
+                disk.fail(Action::Sync, "wal/", 0, Fault::Io);
+                let gate = disk.close_gate(Action::Sync, "wal/", 0);
+                let killed = std::thread::scope(|scope| {
+                    let removing = scope.spawn(|| first.store.remove(id(0)));
+                    disk.wait_at_gate(gate);
+                    let killed = disk.copy();
+                    disk.open_gate(gate);
+                    assert!(removing.join().unwrap().is_err());
+                    killed
+                });
+                assert!(first.close().await.is_err());
+                killed.power_off_at(killed.steps() + steps);
+                let opened = open(&killed, config());
+                let removed = opened.is_ok();
+                if let Ok(opened) = opened {
+                    assert!(opened.store.stream(id(0)).is_none());
+                    let _ = opened.close().await;
+                }
+                let found = killed.crash(seed);
+                let opened = open(&found, config()).unwrap();
+                if let Some(stream) = opened.store.stream(id(0)) {
+                    assert!(!removed, "{steps} steps, seed {seed}: it is back");
+                    assert_eq!(stream.end(), last, "{steps} steps, seed {seed}");
+                    stream.read(Offset(0), 10_000).unwrap();
+                }
+                opened.close().await.unwrap();
+            });
+        }
+    }
+}

@@ -25,7 +25,7 @@ use store::sim::{Fault, SimDisk};
 use world::{World, config, open};
 
 /// How many random histories are tried in an ordinary run.
-const ROUNDS: u64 = 3;
+const ROUNDS: u64 = 2;
 
 /// After this long a test hangs.
 const STUCK: std::time::Duration = std::time::Duration::from_secs(60);
