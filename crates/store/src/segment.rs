@@ -328,7 +328,8 @@ impl Segment {
             if position + length > limit {
                 return Ok(broken(position, "a batch cut short"));
             }
-            if base < self.next() || (position >= trusted && base > self.next()) {
+            let negative = header.base_offset < 0;
+            if negative || base < self.next() || (position >= trusted && base > self.next()) {
                 return Ok(broken(position, "an offset that does not follow"));
             }
             if position + length > trusted {

@@ -18,12 +18,13 @@ impl Segment {
         header: &BatchHeader,
         least: u64,
     ) -> Result<u64, Error> {
-        let base = u64::try_from(header.base_offset).unwrap_or(0);
-        if base < least {
-            let what = format!("offset {base} where {least} or more must be");
-            return Err(self.damaged(position, what));
+        // A negative offset is none, also where 0 would be right.
+        if u64::try_from(header.base_offset).is_ok_and(|base| base >= least) {
+            return Ok(header.next_offset());
         }
-        Ok(header.next_offset())
+        let base = header.base_offset;
+        let what = format!("offset {base} where {least} or more must be");
+        Err(self.damaged(position, what))
     }
 
     /// Whether the batch that an entry of the index speaks of is there.
