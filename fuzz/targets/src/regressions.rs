@@ -14,6 +14,11 @@ const FOUND: &[(&str, &str, &str)] = &[
         "a negative offset of a segment's first batch was handed out",
         "2c0b05000000ffef03",
     ),
+    (
+        "directory",
+        "a changed offset behind a lost segment was handed out",
+        "4b26040000000000000f0007000009",
+    ),
 ];
 
 fn bytes(hex: &str) -> Vec<u8> {
