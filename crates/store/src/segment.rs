@@ -23,6 +23,7 @@ use crate::batch::{self, BatchHeader, HEADER_LEN};
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::tail::Chunk;
+use chain::Last;
 use index::{Entry, Index};
 use ranges::Ranges;
 
@@ -302,7 +303,7 @@ impl Segment {
             Err(Error::Damaged { what, .. }) => return Ok(broken(0, &what)),
             Err(error) => return Err(error),
         };
-        let mut last = position;
+        let mut last = Last::at(position, self.next());
         let mut counted = Some(counted).filter(|_| trusted > 0);
         loop {
             if position >= trusted
@@ -310,26 +311,24 @@ impl Segment {
                 && !counted.contains(&self.next())
             {
                 let what = format!("offset {} comes next, not {counted:?}", self.next());
-                return Ok(broken(last, &what));
+                return Ok(self.doubt(last, last.position, &what));
             }
             if position >= limit {
                 return Ok(ScanEnd::Whole);
             }
-            if position + HEADER_LEN as u64 > limit {
-                return Ok(broken(position, "a header cut short"));
-            }
-            let header = match self.header(position) {
+            let header = match self.header_within(position, limit) {
                 Ok(header) => header,
                 Err(Error::Damaged { what, .. }) => return Ok(broken(position, &what)),
                 Err(error) => return Err(error),
             };
             let length = header.total_len() as u64;
             let base = u64::try_from(header.base_offset).unwrap_or(u64::MAX);
-            if position + length > limit {
-                return Ok(broken(position, "a batch cut short"));
-            }
-            if base < self.next() || (position >= trusted && base > self.next()) {
+            let due = self.next();
+            if header.base_offset < 0 || (position >= trusted && base > due) {
                 return Ok(broken(position, "an offset that does not follow"));
+            }
+            if base < due {
+                return Ok(self.doubt(last, position, "an offset that does not follow"));
             }
             if position + length > trusted {
                 let bytes = self.bytes(position, header.total_len())?;
@@ -350,9 +349,25 @@ impl Segment {
                 header.max_timestamp,
                 interval,
             );
-            last = position;
+            last = Last {
+                position,
+                due,
+                base,
+            };
             position += length;
         }
+    }
+
+    /// The header of a batch that ends at `limit` at the latest.
+    fn header_within(&self, position: u64, limit: u64) -> Result<BatchHeader, Error> {
+        if position + HEADER_LEN as u64 > limit {
+            return Err(self.damaged(position, "a header cut short"));
+        }
+        let header = self.header(position)?;
+        if position + header.total_len() as u64 > limit {
+            return Err(self.damaged(position, "a batch cut short"));
+        }
+        Ok(header)
     }
 
     /// Where a scan may begin: where the index says that a batch of the trusted bytes is, if there

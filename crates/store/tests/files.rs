@@ -250,3 +250,65 @@ async fn epochs_and_blobs_survive() {
     assert_eq!(headers, [10, 20]);
     store.close().await.unwrap();
 }
+
+/// Changes bytes of the first segment of the only stream, and takes its indexes away: all of it
+/// has to be looked at.
+fn change_segment(path: &Path, at: usize, bytes: &[u8]) {
+    let streams = path.join("streams");
+    let folder = std::fs::read_dir(streams).unwrap().next().unwrap();
+    let file = |ending| {
+        folder
+            .as_ref()
+            .unwrap()
+            .path()
+            .join(format!("{:020}.{ending}", 0))
+    };
+    let log = file("log");
+    std::fs::remove_file(file("index")).unwrap();
+    std::fs::remove_file(file("timeindex")).unwrap();
+    let mut all = std::fs::read(&log).unwrap();
+    all[at..at + bytes.len()].copy_from_slice(bytes);
+    std::fs::write(log, all).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_negative_offset_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let stream = store.create(id(1), StreamConfig::default()).unwrap();
+    fill(&stream, 0, 20).await;
+    store.close().await.unwrap();
+    // Where a batch lies is not under its checksum.
+    change_segment(folder.path(), 0, &[0xff, 0xef, 3]);
+    match Store::open(config(), parts(folder.path())) {
+        Ok(store) => {
+            let stream = store.stream(id(1)).unwrap();
+            let read = stream.read(Offset(0), 3000);
+            let shown = read.as_ref().map(|read| read.next);
+            assert!(matches!(read, Err(Error::Damaged { .. })), "{shown:?}");
+            store.close().await.unwrap();
+        }
+        Err(error) => assert!(matches!(error, Error::Damaged { .. }), "{error}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_pretends_a_later_place_is_not_handed_out_when_damage_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let stream = store.create(id(1), StreamConfig::default()).unwrap();
+    fill(&stream, 0, 20).await;
+    store.close().await.unwrap();
+    change_segment(folder.path(), 0, &[1]);
+    let accepting = Config {
+        accept_damage: true,
+        ..config()
+    };
+    let store = Store::open(accepting, parts(folder.path())).unwrap();
+    assert_eq!(store.recovery().damage.len(), 1);
+    let stream = store.stream(id(1)).unwrap();
+    assert!(stream.end() < Offset(100), "{}", stream.end());
+    let read = stream.read(Offset(0), 3000).map(|read| read.bytes);
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    store.close().await.unwrap();
+}

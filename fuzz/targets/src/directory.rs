@@ -134,7 +134,7 @@ fn apply(files: &mut Files, change: &[u8]) {
     let [file, kind, a, b, c, value @ ..] = change else {
         return;
     };
-    let count = files.len();
+    let count = files.len().max(1);
     let Some(path) = files.keys().nth(usize::from(*file) % count).cloned() else {
         return;
     };

@@ -3,7 +3,23 @@
 use crate::TARGETS;
 
 /// The target, what it broke, the input in hexadecimal.
-const FOUND: &[(&str, &str, &str)] = &[];
+const FOUND: &[(&str, &str, &str)] = &[
+    (
+        "directory",
+        "a changed offset of a batch in a segment was handed out",
+        "010234000000010203",
+    ),
+    (
+        "directory",
+        "a negative offset of a segment's first batch was handed out",
+        "2c0b05000000ffef03",
+    ),
+    (
+        "directory",
+        "a changed offset behind a lost segment was handed out",
+        "4b26040000000000000f0007000009",
+    ),
+];
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits = hex.as_bytes().chunks(2);

@@ -6,11 +6,47 @@
 //! batch may reach into the next.
 
 use super::index::Entry;
-use super::{HEADER_LEN, Segment};
+use super::{HEADER_LEN, ScanEnd, Segment, broken};
 use crate::batch::{self, BatchHeader};
 use crate::error::Error;
 
+/// The batch that a scan has taken in last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Last {
+    pub(super) position: u64,
+    /// The offset that was due.
+    pub(super) due: u64,
+    /// The offset that it says.
+    pub(super) base: u64,
+}
+
+impl Last {
+    /// Before the first batch.
+    pub(super) fn at(position: u64, due: u64) -> Self {
+        Self {
+            position,
+            due,
+            base: due,
+        }
+    }
+}
+
 impl Segment {
+    /// A scan has met an offset that does not follow. The batch at `position` is to blame, or the
+    /// one before, if that left a gap: then it is forgotten, rather than handed out where it does
+    /// not belong.
+    pub(super) fn doubt(&self, last: Last, position: u64, what: &str) -> ScanEnd {
+        if last.base == last.due {
+            return broken(position, what);
+        }
+        let mut inner = self.inner.write();
+        inner.len = last.position;
+        inner.next = last.due;
+        inner.index.keep_below(last.position);
+        inner.saved = inner.saved.min(inner.index.len());
+        broken(last.position, what)
+    }
+
     /// One past the last offset of a batch that must not begin before `least`.
     pub(super) fn follow(
         &self,
@@ -18,12 +54,13 @@ impl Segment {
         header: &BatchHeader,
         least: u64,
     ) -> Result<u64, Error> {
-        let base = u64::try_from(header.base_offset).unwrap_or(0);
-        if base < least {
-            let what = format!("offset {base} where {least} or more must be");
-            return Err(self.damaged(position, what));
+        // A negative offset is none, also where 0 would be right.
+        if u64::try_from(header.base_offset).is_ok_and(|base| base >= least) {
+            return Ok(header.next_offset());
         }
-        Ok(header.next_offset())
+        let base = header.base_offset;
+        let what = format!("offset {base} where {least} or more must be");
+        Err(self.damaged(position, what))
     }
 
     /// Whether the batch that an entry of the index speaks of is there.
