@@ -22,8 +22,12 @@ use crate::socket::Transport;
 
 /// Turns before the task lets others of its thread run.
 const TURNS_MAX: usize = 32;
-/// Calls taken, and replies encoded, in one turn: so that a write comes in between.
-const STEPS_MAX: usize = 1024;
+/// The same as time: beside a few connections that flood the server with tiny requests, each wait
+/// of any other connection is this long for each of them.
+const TIME_MAX: Duration = Duration::from_millis(1);
+/// Calls taken, and replies encoded, in one turn: so that a write comes in between, and the time is
+/// looked at.
+const STEPS_MAX: usize = 128;
 /// Parts of one vectored write.
 const SLICES_MAX: usize = 64;
 /// While the session waits, the input is read ahead up to this length, to notice the peer's end.
@@ -124,8 +128,12 @@ impl<H: Head, T: Transport> Connection<H, T> {
 
     /// Goes on until the connection ends or nothing moves.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Close> {
+        let begun = self.shared.clock.now();
         for _ in 0..TURNS_MAX {
             let now = self.shared.clock.now();
+            if now.saturating_duration_since(begun) > TIME_MAX {
+                break;
+            }
             let moved = match self.turn(cx, now) {
                 Ok(moved) => moved,
                 Err(close) => return Poll::Ready(close),
