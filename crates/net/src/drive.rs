@@ -17,7 +17,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base::{Clock, Ledger};
 use tokio::sync::watch;
@@ -37,10 +37,6 @@ mod connection;
 mod input;
 #[cfg(test)]
 pub(crate) mod tests;
-
-/// After our last words the peer's are read away for this long at most: closing a socket with
-/// unread input resets it, and a reset can overtake the last words.
-const LINGER_MAX: Duration = Duration::from_secs(1);
 
 /// What all connections of one listener share.
 #[derive(Debug)]
@@ -135,7 +131,7 @@ pub async fn drive<H: Head, T: Transport>(
         let flush_max = shared.limits.flush_max.into();
         // Not in time: the peer does not read, and loses the last words.
         let _ = timeout(flush_max, poll_fn(|cx| connection.poll_flush(cx))).await;
-        let _ = timeout(LINGER_MAX, connection.linger()).await;
+        connection.linger().await;
     }
     shared.metrics.closed(close.label());
     close

@@ -15,6 +15,7 @@ pub mod drive;
 pub mod error;
 pub mod head;
 pub mod http;
+mod linger;
 pub mod listen;
 mod metrics;
 pub mod output;

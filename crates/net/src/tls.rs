@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
@@ -26,6 +27,7 @@ use crate::config::TlsConfig;
 use crate::drive::Drain;
 use crate::error::Error;
 use crate::head::TlsInfo;
+use crate::linger::linger;
 use crate::metrics::HeadMetrics;
 
 mod files;
@@ -111,13 +113,23 @@ impl Tls {
         }
     }
 
-    /// Shakes hands as the server.
+    /// Shakes hands as the server. A peer that is refused is told why: the socket is kept until the
+    /// peer has read it, for whatever it sent meanwhile would make the system reset the connection.
     pub(crate) async fn accept(
         &self,
         socket: TcpStream,
     ) -> io::Result<(server::TlsStream<TcpStream>, TlsInfo)> {
         let config = Arc::clone(&self.0.current.read().server);
-        let stream = TlsAcceptor::from(config).accept(socket).await?;
+        let shaken = TlsAcceptor::from(config).accept(socket).into_fallible();
+        let stream = match shaken.await {
+            Ok(stream) => stream,
+            Err((error, mut socket)) => {
+                // Whoever has gone already needs no answer.
+                let _ = socket.shutdown().await;
+                linger(&mut socket).await;
+                return Err(error);
+            }
+        };
         let connection = stream.get_ref().1;
         let subject = connection
             .peer_certificates()

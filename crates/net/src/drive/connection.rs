@@ -17,6 +17,7 @@ use super::alarm::Alarm;
 use super::calls::{Calls, Event, Subscriptions};
 use super::input::Input;
 use crate::head::{Close, Head, Lane, Next, Session};
+use crate::linger::linger;
 use crate::output::Output;
 use crate::socket::Transport;
 
@@ -41,8 +42,6 @@ const LOAD_CHUNK: usize = 64 << 10;
 const HOLD_FREE: usize = 64 << 10;
 /// How often a connection that holds more and does not get on looks whether others wait.
 const HOLD_CHECK: Duration = Duration::from_secs(1);
-/// What the peer may still send while we close.
-const LINGER_BYTES_MAX: usize = 4 << 20;
 
 type ReplyOf<H> = <<H as Head>::Session as Session>::Reply;
 
@@ -497,16 +496,9 @@ impl<H: Head, T: Transport> Connection<H, T> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 
-    /// Reads away what the peer still sends, until it closes its side too.
+    /// Lets the peer read our last words.
     pub(super) async fn linger(&mut self) {
-        let mut scratch = [0; 1024];
-        let mut left = LINGER_BYTES_MAX;
-        while let Ok(n @ 1..) = self.socket.read(&mut scratch).await {
-            let Some(rest) = left.checked_sub(n) else {
-                return;
-            };
-            left = rest;
-        }
+        linger(&mut self.socket).await;
     }
 }
 

@@ -182,6 +182,28 @@ async fn asks_clients_for_a_certificate_and_tells_its_subject() {
 }
 
 #[tokio::test]
+async fn tells_a_client_that_is_refused_why_whatever_it_has_sent_by_then() {
+    let (pki, strangers) = (Pki::new(), Pki::new());
+    strangers.issue("mallory", &[]);
+    let listener = listen(TlsConfig {
+        client_ca: Some(pki.path("ca.pem")),
+        ..pki.server()
+    })
+    .await;
+    let files = [strangers.path("mallory.pem"), strangers.path("mallory.key")];
+    let mallory = ClientTls::load(&pki.path("ca.pem"), Some((&files[0], &files[1]))).unwrap();
+    for _ in 0..20 {
+        let socket = TcpStream::connect(listener.addr()).await.unwrap();
+        // With TLS 1.3 the client is done before the server has seen its certificate.
+        let mut peer = mallory.connect("localhost", socket).await.unwrap();
+        peer.write_all(&vec![7; 1 << 20]).await.unwrap();
+        peer.flush().await.unwrap();
+        let told = peer.read_u8().await.unwrap_err().to_string();
+        assert!(told.contains("fatal alert"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn uses_new_files_after_a_reload_and_keeps_the_old_when_they_are_bad() {
     let pki = Pki::new();
     let listener = listen(pki.server()).await;
