@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io::{Seek, SeekFrom, Write};
+use std::time::Duration;
 
 use base::{ByteSize, FileRange, Millis, ReadAt, Tasks};
 use bytes::Bytes;

@@ -196,8 +196,12 @@ async fn tells_a_client_that_is_refused_why_whatever_it_has_sent_by_then() {
         let socket = TcpStream::connect(listener.addr()).await.unwrap();
         // With TLS 1.3 the client is done before the server has seen its certificate.
         let mut peer = mallory.connect("localhost", socket).await.unwrap();
-        peer.write_all(&vec![7; 1 << 20]).await.unwrap();
-        peer.flush().await.unwrap();
+        for _ in 0..2 {
+            peer.write_all(&vec![7; 64 << 10]).await.unwrap();
+            peer.flush().await.unwrap();
+            // The refusal is there; a client that goes on sending must still be able to read it.
+            peer.get_ref().0.readable().await.unwrap();
+        }
         let told = peer.read_u8().await.unwrap_err().to_string();
         assert!(told.contains("fatal alert"), "{told}");
     }
