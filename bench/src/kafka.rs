@@ -7,9 +7,10 @@
 mod kept;
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::driver::{self, Load};
 use crate::stats::Figures;
@@ -31,6 +32,8 @@ const ACKS: [i16; 2] = [-1, 1];
 const BYTES: usize = 400 << 20;
 /// Records are not more than this.
 const RECORDS_MAX: usize = 2_000_000;
+/// For what a server does now and then, such as a sync once a second.
+const SETTLE: Duration = Duration::from_millis(1500);
 /// How long the rate is kept.
 const RATE_SECONDS: usize = 10;
 
@@ -291,6 +294,7 @@ fn throughput_of(
         Client::Java => tools::java_produce(options, address, load)?.rate,
         Client::Librdkafka => tools::rdkafka_produce(options, address, load)?.rate,
     };
+    settle()?;
     let between = process.cpu_seconds()?;
     let consumed = match client {
         Client::Driver => per_second(driver::consume(address, load)?),
@@ -312,6 +316,15 @@ fn throughput_of(
         .name(),
     );
     Ok([produced, consumed, produce_cpu, consume_cpu])
+}
+
+/// Everything that was written gets to the disk before anything is consumed: who has put that off
+/// until later gains nothing by it, and who has not loses nothing.
+fn settle() -> Result<()> {
+    let synced = Command::new("sync").status()?;
+    ensure!(synced.success(), "sync: {synced}");
+    std::thread::sleep(SETTLE);
+    Ok(())
 }
 
 fn latency_of(running: &Running, workload: Workload, number: usize) -> Result<[f64; 3]> {
