@@ -178,8 +178,10 @@ impl Net {
             http.clone(),
             config.limits.clone(),
             &self.parts,
+            self.holders.clone(),
             self.parts.metrics.head(name),
         ));
+        self.watch(served.body_holders());
         let serve = move |accepted: Accepted| server::serve(Arc::clone(&served), accepted);
         self.open(name, config, &[b"http/1.1"], serve).await
     }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use base::{Charge, Clock, Ledger};
 use bytes::{Bytes, BytesMut};
@@ -20,12 +20,14 @@ use tracing::debug;
 
 use super::HttpConfig;
 use super::io::{Activity, Watched};
+use super::memory::{Gate, Ledgers, charged, room};
 use super::request::Request;
 use super::response::{Body, Response};
 use super::routes::Routes;
 use crate::config::Limits;
 use crate::drive::alarm::Alarm;
 use crate::head::{Close, Peer};
+use crate::holders::Holders;
 use crate::listen::{Accepted, Parts};
 use crate::metrics::HeadMetrics;
 
@@ -36,7 +38,10 @@ pub(crate) struct Served {
     http: HttpConfig,
     limits: Limits,
     clock: Clock,
-    ledger: Ledger,
+    ledgers: Ledgers,
+    /// Who gives way when either ledger is full.
+    holders: Holders,
+    body_holders: Holders,
     metrics: HeadMetrics,
 }
 
@@ -46,17 +51,27 @@ impl Served {
         http: HttpConfig,
         limits: Limits,
         parts: &Parts,
+        holders: Holders,
         metrics: HeadMetrics,
     ) -> Self {
-        let (clock, ledger) = (parts.clock.clone(), parts.ledger.clone());
+        let (clock, all) = (parts.clock.clone(), parts.ledger.clone());
+        let bodies = Ledger::new(http.bodies_bytes_max.as_usize().min(all.limit() / 2));
+        let body_holders = Holders::new(bodies.clone(), clock.clone());
         Self {
             routes,
             http,
             limits,
             clock,
-            ledger,
+            ledgers: Ledgers { all, bodies },
+            holders,
+            body_holders,
             metrics,
         }
+    }
+
+    /// Who gives way when there is no room for bodies.
+    pub(crate) fn body_holders(&self) -> Holders {
+        self.body_holders.clone()
     }
 }
 
@@ -75,6 +90,9 @@ pub(crate) async fn serve(served: Arc<Served>, accepted: Accepted) {
         activity: Arc::clone(&activity),
         clock: served.clock.clone(),
         metrics: served.metrics.clone(),
+        ledger: served.ledgers.all.clone(),
+        gate: Gate::default(),
+        is_gated: false,
     };
     let service = {
         let (served, activity) = (Arc::clone(&served), Arc::clone(&activity));
@@ -94,13 +112,22 @@ pub(crate) async fn serve(served: Arc<Served>, accepted: Accepted) {
         .serve_connection(TokioIo::new(watched), service);
     let mut connection = pin!(connection);
     let mut alarm = Alarm::default();
+    let mut holding = served.holders.join(served.limits.hold_max);
+    let mut body_holding = served.body_holders.join(served.limits.hold_max);
     let mut watch = |cx: &mut Context<'_>, end: Poll<hyper::Result<()>>| -> Poll<Close> {
         if let Poll::Ready(end) = end {
             return Poll::Ready(reason(end, &peer));
         }
+        let now = served.clock.now();
+        let held = activity.held();
+        if holding.must_go(now, held.since) || body_holding.must_go(now, held.since) {
+            return Poll::Ready(Close::Slow);
+        }
+        holding.park(cx, held.since, held.all, held.wants);
+        body_holding.park(cx, held.since, held.bodies, held.wants);
         let deadline = activity.deadline(&served.http, &served.limits);
         let at = deadline.as_ref().map(|(at, _)| *at);
-        match (alarm.poll(cx, served.clock.now(), at), deadline) {
+        match (alarm.poll(cx, now, at), deadline) {
             (Poll::Ready(()), Some((_, close))) => Poll::Ready(close),
             _ => Poll::Pending,
         }
@@ -145,34 +172,60 @@ struct Work {
     served: Arc<Served>,
     activity: Arc<Activity>,
     charge: Option<Charge>,
+    /// Its body's share of what bodies may hold.
+    body: Option<Charge>,
 }
 
 impl Work {
     fn begin(served: Arc<Served>, activity: Arc<Activity>) -> Self {
-        activity.begin();
+        let charge = activity.begin(served.clock.now());
         served.metrics.calls.inc();
         served.metrics.calls_in_flight.inc();
         Self {
             served,
             activity,
-            charge: None,
+            charge,
+            body: None,
         }
     }
 
-    /// Charges `bytes` more, if they fit.
-    fn charge(&mut self, bytes: usize) -> bool {
-        match (self.served.ledger.try_charge(bytes), &mut self.charge) {
-            (None, _) => return false,
-            (Some(more), Some(charge)) => charge.merge(more),
-            (Some(more), charge @ None) => *charge = Some(more),
-        }
+    /// Charges `bytes` more of the body; whether they fitted in time.
+    async fn charge_body(&mut self, bytes: usize) -> bool {
+        let wait = self.served.limits.memory_wait_max;
+        self.activity.want_body(bytes);
+        let Some((body, all)) = self.served.ledgers.body(bytes, wait).await else {
+            return false;
+        };
+        self.activity.hold_body(bytes, self.served.clock.now());
+        merge(&mut self.body, body);
+        merge(&mut self.charge, all);
         true
+    }
+
+    /// The body has been read, or will not be.
+    fn body_is_over(&self) {
+        let bytes = self.body.as_ref().map_or(0, Charge::bytes);
+        self.activity.body_is_whole(bytes, self.served.clock.now());
+    }
+
+    /// `bytes` of an answer, charged for until they are sent.
+    fn charged(&self, bytes: Bytes) -> Bytes {
+        let served = &self.served;
+        charged(bytes, &served.ledgers.all, &self.activity, &served.clock)
+    }
+}
+
+fn merge(all: &mut Option<Charge>, more: Charge) {
+    match all {
+        Some(all) => all.merge(more),
+        None => *all = Some(more),
     }
 }
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.activity.end(self.served.clock.now());
+        let held = self.charge.as_ref().map_or(0, Charge::bytes);
+        self.activity.end(held, self.served.clock.now());
         self.served.metrics.calls_in_flight.dec();
     }
 }
@@ -183,22 +236,45 @@ async fn handle(
     mut work: Work,
 ) -> Result<hyper::Response<Sending>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = match read_within(body, &mut work).await {
-        Ok(body) => body,
-        Err(refusal) => return Ok(finish(*refusal, work)),
-    };
-    let request = Request {
+    let mut request = Request {
         method: head.method,
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
-        body,
+        body: Bytes::new(),
         peer,
         params: Vec::new(),
     };
-    let answer = work.served.routes.answer(request);
-    let response = answer.await;
+    // Who may not come in, or asks for what is not there, need not send its body first.
+    let handler = match work.served.routes.admit(&mut request) {
+        Ok(handler) => handler,
+        Err(response) => return Ok(refuse(*response, &body, work)),
+    };
+    if !body.is_end_stream() {
+        let read = read_within(body, &mut work).await;
+        work.body_is_over();
+        match read {
+            Ok(body) => request.body = body,
+            Err(refusal) => return Ok(finish(*refusal, work)),
+        }
+    }
+    let wait = work.served.limits.memory_wait_max;
+    if !room(&work.served.ledgers.all, wait).await {
+        return Ok(finish(*no_room(), work));
+    }
+    let response = handler(request).await;
     Ok(finish(response, work))
+}
+
+/// Answers before the body has come; it is not read any more.
+fn refuse(response: Response, body: &Incoming, work: Work) -> hyper::Response<Sending> {
+    let close = http::HeaderValue::from_static("close");
+    let response = if body.is_end_stream() {
+        response
+    } else {
+        response.with_header(http::header::CONNECTION, close)
+    };
+    finish(response, work)
 }
 
 async fn read_within(body: Incoming, work: &mut Work) -> Result<Bytes, Box<Response>> {
@@ -215,6 +291,13 @@ async fn read_within(body: Incoming, work: &mut Work) -> Result<Bytes, Box<Respo
     }
 }
 
+fn no_room() -> Box<Response> {
+    refusal(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "no memory left in the budget",
+    )
+}
+
 fn refusal(status: StatusCode, text: &'static str) -> Box<Response> {
     let close = http::HeaderValue::from_static("close");
     Box::new(Response::text(status, text).with_header(http::header::CONNECTION, close))
@@ -223,7 +306,9 @@ fn refusal(status: StatusCode, text: &'static str) -> Box<Response> {
 /// Reads the body: refused before it is read when its announced length is too large, charged
 /// piece by piece as it comes.
 async fn read(mut body: Incoming, work: &mut Work) -> Result<Bytes, Box<Response>> {
-    let max = work.served.http.body_bytes_max.as_usize();
+    let served = &work.served;
+    let max = served.http.body_bytes_max.as_usize();
+    let max = max.min(served.ledgers.bodies.limit());
     let too_large = || refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
     if body.size_hint().lower() > max as u64 {
         return Err(too_large());
@@ -238,11 +323,8 @@ async fn read(mut body: Incoming, work: &mut Work) -> Result<Bytes, Box<Response
         if data.len() > max - first.len() - whole.len() {
             return Err(too_large());
         }
-        if !work.charge(data.len()) {
-            return Err(refusal(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "no memory left in the budget",
-            ));
+        if !work.charge_body(data.len()).await {
+            return Err(no_room());
         }
         // A body that came in one piece is not copied.
         if first.is_empty() && whole.is_empty() {
@@ -265,7 +347,15 @@ fn finish(response: Response, work: Work) -> hyper::Response<Sending> {
         headers,
         body,
     } = response;
-    let mut out = hyper::Response::new(Sending { body, _work: work });
+    let body = match body {
+        Body::Full(bytes) => Body::Full(work.charged(bytes)),
+        Body::Stream(pieces) => Body::Stream(pieces),
+    };
+    let mut out = hyper::Response::new(Sending {
+        body,
+        gate: Gate::default(),
+        work,
+    });
     *out.status_mut() = status;
     *out.headers_mut() = headers;
     out
@@ -274,7 +364,8 @@ fn finish(response: Response, work: Work) -> hyper::Response<Sending> {
 /// A body on its way out; the request counts as open until it is dropped.
 struct Sending {
     body: Body,
-    _work: Work,
+    gate: Gate,
+    work: Work,
 }
 
 impl hyper::body::Body for Sending {
@@ -282,17 +373,20 @@ impl hyper::body::Body for Sending {
     type Error = Infallible;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut self.body {
-            Body::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Body::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Body::Stream(pieces) => pieces
-                .as_mut()
-                .poll_next(cx)
-                .map(|piece| piece.map(|data| Ok(Frame::data(data)))),
-        }
+        let this = self.get_mut();
+        let piece = match &mut this.body {
+            Body::Full(bytes) if bytes.is_empty() => None,
+            Body::Full(bytes) => Some(std::mem::take(bytes)),
+            Body::Stream(pieces) => {
+                // A piece is made when it is asked for, and its size is known then.
+                ready!(this.gate.poll(cx, &this.work.served.ledgers.all));
+                ready!(pieces.as_mut().poll_next(cx)).map(|piece| this.work.charged(piece))
+            }
+        };
+        Poll::Ready(piece.map(|data| Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {
