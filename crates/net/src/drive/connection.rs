@@ -512,7 +512,13 @@ impl<H: Head, T: Transport> Connection<H, T> {
 
     /// What is held when `more` bytes of input are to be kept.
     fn held_with(&self, more: usize) -> usize {
-        self.input.held(self.calls.bytes + more) + self.output.memory()
+        // What was written may still lie in the transport.
+        let unsent = if self.unflushed {
+            self.socket.unsent_max()
+        } else {
+            0
+        };
+        self.input.held(self.calls.bytes + more) + self.output.memory() + unsent
     }
 
     fn settle(&mut self, now: Instant) {

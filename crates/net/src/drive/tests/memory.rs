@@ -1,5 +1,11 @@
 //! Connections that need memory which others hold.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
 use super::*;
 
 /// Connections that share a ledger and a toy.
@@ -254,4 +260,80 @@ async fn who_was_idle_for_long_has_its_time_from_when_it_holds() {
     rig.peer.write_all(&request[20 << 10..]).await.unwrap();
     assert_eq!(rig.reply().await.len(), 30 << 10);
     waiter.abort();
+}
+
+/// A transport that keeps what was written, and never gets it flushed.
+struct Sticky(DuplexStream);
+
+const UNSENT: usize = 30 << 10;
+
+impl Transport for Sticky {
+    fn unsent_max(&self) -> usize {
+        UNSENT
+    }
+}
+
+impl AsyncRead for Sticky {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Sticky {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_transport_keeps_is_charged_until_it_is_flushed() {
+    let ledger = Ledger::new(1 << 20);
+    let (mut peer, socket) = duplex(64 << 10);
+    let clock = Clock::runtime(0);
+    let opened = clock.now();
+    let shared = Arc::new(Shared::new(
+        Toy::default(),
+        Limits::default(),
+        clock,
+        ledger.clone(),
+        holders(&ledger),
+        &Metrics::new(&base::Metrics::default()),
+    ));
+    let switch = DrainSwitch::default();
+    let run = drive(
+        shared,
+        Peer::loopback(),
+        Sticky(socket),
+        opened,
+        switch.listener(),
+    );
+    Tasks::current().spawn("test.drive", run);
+    peer.write_all(&frame(0, b'e', b"hello")).await.unwrap();
+    let mut reply = [0; 9];
+    peer.read_exact(&mut reply).await.unwrap();
+    for _ in 0..100 {
+        yield_now().await;
+    }
+    // And a little that is not given back yet.
+    let used = ledger.used();
+    assert!(
+        (UNSENT..UNSENT + (16 << 10)).contains(&used),
+        "{used} bytes"
+    );
 }
