@@ -181,7 +181,7 @@ impl Net {
             self.holders.clone(),
             self.parts.metrics.head(name),
         ));
-        self.watch(served.body_holders());
+        self.watch(served.share_holders());
         let serve = move |accepted: Accepted| server::serve(Arc::clone(&served), accepted);
         self.open(name, config, &[b"http/1.1"], serve).await
     }

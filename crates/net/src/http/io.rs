@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use base::{Charge, Clock, Ledger, Millis};
+use base::{Clock, Millis};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::HttpConfig;
-use super::memory::Gate;
+use super::memory::{Charges, Gate, Ledgers, merge};
 use crate::config::Limits;
 use crate::head::Close;
 use crate::metrics::HeadMetrics;
@@ -37,12 +37,10 @@ struct State {
     progress: Instant,
     /// Bytes it is charged for.
     held: usize,
-    /// Those among them that are a body on its way in.
-    bodies: usize,
     /// What it waits for, to read more of a body.
     wants: usize,
     /// What came of headers that are not whole yet.
-    headers: Option<Charge>,
+    headers: Option<Charges>,
     /// Since when it waits for memory to read into.
     waits: Option<Instant>,
 }
@@ -51,9 +49,7 @@ struct State {
 pub(super) struct Held {
     /// Since when it has not got on.
     pub(super) since: Instant,
-    pub(super) all: usize,
-    /// Of bodies that are not whole.
-    pub(super) bodies: usize,
+    pub(super) bytes: usize,
     /// What it waits for besides.
     pub(super) wants: usize,
 }
@@ -67,7 +63,6 @@ impl Activity {
             in_flight: 0,
             progress: now,
             held: 0,
-            bodies: 0,
             wants: 0,
             headers: None,
             waits: None,
@@ -108,7 +103,7 @@ impl Activity {
     }
 
     /// A request's headers are there; what they are charged for.
-    pub(super) fn begin(&self, now: Instant) -> Option<Charge> {
+    pub(super) fn begin(&self, now: Instant) -> Option<Charges> {
         let mut state = self.0.lock();
         state.head = None;
         state.in_flight += 1;
@@ -125,9 +120,14 @@ impl Activity {
         state.held -= held;
     }
 
-    /// Bytes of an answer are charged for.
-    pub(super) fn hold(&self, bytes: usize) {
-        self.0.lock().held += bytes;
+    /// Bytes are charged for.
+    pub(super) fn hold(&self, bytes: usize, now: Instant) {
+        let mut state = self.0.lock();
+        if state.held == 0 {
+            state.progress = now;
+        }
+        state.wants = 0;
+        state.held += bytes;
     }
 
     /// They have been sent.
@@ -138,26 +138,14 @@ impl Activity {
     }
 
     /// Bytes of a body are there, and wait for room.
-    pub(super) fn want_body(&self, bytes: usize) {
+    pub(super) fn want(&self, bytes: usize) {
         self.0.lock().wants = bytes;
     }
 
-    /// They have been charged for.
-    pub(super) fn hold_body(&self, bytes: usize, now: Instant) {
-        let mut state = self.0.lock();
-        if state.held == 0 {
-            state.progress = now;
-        }
-        state.wants = 0;
-        state.held += bytes;
-        state.bodies += bytes;
-    }
-
-    /// A body is whole, or given up: its `bytes` belong to its request.
-    pub(super) fn body_is_whole(&self, bytes: usize, now: Instant) {
+    /// A body is whole, or given up.
+    pub(super) fn body_is_over(&self, now: Instant) {
         let mut state = self.0.lock();
         state.wants = 0;
-        state.bodies -= bytes;
         state.progress = now;
     }
 
@@ -166,13 +154,12 @@ impl Activity {
         let state = self.0.lock();
         Held {
             since: state.progress,
-            all: state.held,
-            bodies: state.bodies,
+            bytes: state.held,
             wants: state.wants,
         }
     }
 
-    fn received(&self, now: Instant, bytes: usize, ledger: &Ledger) {
+    fn received(&self, now: Instant, bytes: usize, ledgers: &Ledgers) {
         let mut state = self.0.lock();
         state.moved = now;
         if state.in_flight > 0 {
@@ -183,12 +170,9 @@ impl Activity {
             state.progress = now;
         }
         // There was room; the bytes are in a buffer already.
-        let more = ledger.force_charge(bytes);
+        let more = ledgers.force_charge(bytes);
         state.held += bytes;
-        match &mut state.headers {
-            Some(headers) => headers.merge(more),
-            headers @ None => *headers = Some(more),
-        }
+        merge(&mut state.headers, more);
     }
 
     fn waits(&self, since: Option<Instant>) {
@@ -211,7 +195,7 @@ pub(super) struct Watched {
     pub(super) activity: Arc<Activity>,
     pub(super) clock: Clock,
     pub(super) metrics: HeadMetrics,
-    pub(super) ledger: Ledger,
+    pub(super) ledgers: Ledgers,
     pub(super) gate: Gate,
     pub(super) is_gated: bool,
 }
@@ -219,7 +203,7 @@ pub(super) struct Watched {
 impl Watched {
     /// Ready when there is memory to read into.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let open = self.gate.poll(cx, &self.ledger);
+        let open = self.gate.poll(cx, &self.ledgers);
         let was_gated = std::mem::replace(&mut self.is_gated, open.is_pending());
         if self.is_gated != was_gated {
             let since = self.is_gated.then(|| self.clock.now());
@@ -252,7 +236,7 @@ impl AsyncRead for Watched {
         let n = buffer.filled().len() - before;
         if n > 0 {
             self.metrics.received_bytes.inc_by(n as u64);
-            self.activity.received(self.clock.now(), n, &self.ledger);
+            self.activity.received(self.clock.now(), n, &self.ledgers);
         }
         result
     }

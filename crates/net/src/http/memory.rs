@@ -1,14 +1,18 @@
-//! What an HTTP connection holds, charged to the process's ledger.
+//! What HTTP connections hold, charged to the process's ledger.
 //!
-//! Three things: headers that are on their way in (until their request is answered), bodies on
-//! their way in, and pieces of answers until the socket has taken them. Bodies have a ledger of
-//! their own besides, so that they cannot fill the process's: [`HttpConfig::bodies_bytes_max`].
+//! Three things: headers that are on their way in (until their request is answered), bodies (the
+//! same), and pieces of answers until the socket has taken them. All of it is charged to a second
+//! ledger besides, so that HTTP cannot fill the process's: [`HttpConfig::memory_max`].
 //!
-//! [`HttpConfig::bodies_bytes_max`]: super::HttpConfig::bodies_bytes_max
+//! How large an answer is turns out when it is made. So a [`Gate`] stands before each step that may
+//! make one: where there is no room nothing is made, and what is made is charged before the next.
+//!
+//! [`HttpConfig::memory_max`]: super::HttpConfig::memory_max
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use base::{Charge, Clock, Ledger, Millis};
 use bytes::Bytes;
@@ -23,59 +27,125 @@ const ROOM: usize = 8 << 10;
 /// Pieces of an answer that are shorter are not charged: the charge would cost more than they do.
 const CHARGED_MIN: usize = 1024;
 
-/// The two ledgers.
+/// The process's ledger and HTTP's share of it.
 #[derive(Clone, Debug)]
 pub(super) struct Ledgers {
     pub(super) all: Ledger,
-    pub(super) bodies: Ledger,
+    pub(super) share: Ledger,
 }
 
 impl Ledgers {
-    /// Charges a piece of a body to both as soon as it fits, within `wait` (0: however long).
-    pub(super) async fn body(&self, bytes: usize, wait: Millis) -> Option<(Charge, Charge)> {
+    /// Charges `bytes` as soon as they fit, within `wait` (0: however long).
+    pub(super) async fn charge(&self, bytes: usize, wait: Millis) -> Option<Charges> {
         let charges = async {
-            let body = self.bodies.charge(bytes).await;
-            (body, self.all.charge(bytes).await)
+            let share = self.share.charge(bytes).await;
+            let all = self.all.charge(bytes).await;
+            Charges { all, share }
         };
         if wait.0 == 0 {
             return Some(charges.await);
         }
         timeout(wait.into(), charges).await.ok()
     }
+
+    /// Charges `bytes` that exist already.
+    pub(super) fn force_charge(&self, bytes: usize) -> Charges {
+        Charges {
+            all: self.all.force_charge(bytes),
+            share: self.share.force_charge(bytes),
+        }
+    }
+
+    fn full(&self) -> Option<&Ledger> {
+        let is_full = |ledger: &&Ledger| ledger.used().saturating_add(ROOM) > ledger.limit();
+        [&self.share, &self.all].into_iter().find(is_full)
+    }
 }
 
-/// Lets nothing pass while the ledger is full.
+/// The same bytes in both ledgers.
+#[derive(Debug)]
+pub(super) struct Charges {
+    all: Charge,
+    share: Charge,
+}
+
+impl Charges {
+    pub(super) fn bytes(&self) -> usize {
+        self.all.bytes()
+    }
+
+    pub(super) fn merge(&mut self, more: Self) {
+        self.all.merge(more.all);
+        self.share.merge(more.share);
+    }
+}
+
+/// Adds to a charge that may not be there yet.
+pub(super) fn merge(all: &mut Option<Charges>, more: Charges) {
+    match all {
+        Some(all) => all.merge(more),
+        None => *all = Some(more),
+    }
+}
+
+/// Lets nothing pass while a ledger is full.
 #[derive(Default)]
 pub(super) struct Gate {
     waiting: Option<BoxFuture<'static, Charge>>,
 }
 
 impl Gate {
-    /// Ready when there is room in `ledger`, which it does not take.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, ledger: &Ledger) -> Poll<()> {
-        if self.waiting.is_none() {
-            if ledger.used().saturating_add(ROOM) <= ledger.limit() {
-                return Poll::Ready(());
+    /// Ready when there is room in both ledgers, which it does not take.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, ledgers: &Ledgers) -> Poll<()> {
+        loop {
+            if let Some(waiting) = &mut self.waiting {
+                // What is granted is the word that there was room. It goes back: others may have
+                // made something since, so it is looked at again.
+                drop(ready!(waiting.poll_unpin(cx)));
+                self.waiting = None;
             }
-            let ledger = ledger.clone();
-            self.waiting = Some(async move { ledger.charge(ROOM).await }.boxed());
+            let Some(full) = ledgers.full().cloned() else {
+                return Poll::Ready(());
+            };
+            self.waiting = Some(async move { full.charge(ROOM).await }.boxed());
         }
-        let ready = self
-            .waiting
-            .as_mut()
-            .is_none_or(|waiting| waiting.as_mut().poll(cx).is_ready());
-        if !ready {
-            return Poll::Pending;
+    }
+}
+
+/// Polls `answer` only where the gate is open, for `wait` at most each time (0: however long);
+/// `None` when it was shut for longer.
+pub(super) async fn gated<T>(
+    answer: impl Future<Output = T>,
+    ledgers: &Ledgers,
+    wait: Millis,
+) -> Option<T> {
+    let mut answer = pin!(answer);
+    let mut gate = Gate::default();
+    loop {
+        let open = poll_fn(|cx| gate.poll(cx, ledgers));
+        if wait.0 == 0 {
+            open.await;
+        } else if timeout(wait.into(), open).await.is_err() {
+            return None;
         }
-        self.waiting = None;
-        Poll::Ready(())
+        let mut polled = false;
+        let answered = poll_fn(|cx| {
+            // Woken: the gate comes first.
+            if std::mem::replace(&mut polled, true) {
+                return Poll::Ready(None);
+            }
+            answer.as_mut().poll(cx).map(Some)
+        });
+        if let Some(answered) = answered.await {
+            return Some(answered);
+        }
     }
 }
 
 /// A piece of an answer, charged until whoever sends it lets it go.
 struct Piece {
     bytes: Bytes,
-    charge: Charge,
+    charges: Charges,
     activity: Arc<Activity>,
     clock: Clock,
 }
@@ -88,32 +158,22 @@ impl AsRef<[u8]> for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        self.activity.release(self.charge.bytes(), self.clock.now());
+        let bytes = self.charges.bytes();
+        self.activity.release(bytes, self.clock.now());
     }
 }
 
 /// The same bytes, charged. They exist, so the charge is forced.
-pub(super) fn charged(bytes: Bytes, ledger: &Ledger, at: &Arc<Activity>, clock: &Clock) -> Bytes {
+pub(super) fn charged(bytes: Bytes, ledgers: &Ledgers, at: &Arc<Activity>, clock: &Clock) -> Bytes {
     if bytes.len() < CHARGED_MIN {
         return bytes;
     }
-    let charge = ledger.force_charge(bytes.len());
-    at.hold(charge.bytes());
+    let charges = ledgers.force_charge(bytes.len());
+    at.hold(charges.bytes(), clock.now());
     Bytes::from_owner(Piece {
         bytes,
-        charge,
+        charges,
         activity: Arc::clone(at),
         clock: clock.clone(),
     })
-}
-
-/// Waits for [`Gate`] outside of a poll; whether it opened within `wait` (0: however long).
-pub(super) async fn room(ledger: &Ledger, wait: Millis) -> bool {
-    let mut gate = Gate::default();
-    let open = std::future::poll_fn(|cx| Pin::new(&mut gate).get_mut().poll(cx, ledger));
-    if wait.0 == 0 {
-        open.await;
-        return true;
-    }
-    timeout(wait.into(), open).await.is_ok()
 }

@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use base::{Charge, Clock, Ledger};
+use base::{Clock, Ledger};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use http::StatusCode;
@@ -20,7 +20,7 @@ use tracing::debug;
 
 use super::HttpConfig;
 use super::io::{Activity, Watched};
-use super::memory::{Gate, Ledgers, charged, room};
+use super::memory::{Charges, Gate, Ledgers, charged, gated, merge};
 use super::request::Request;
 use super::response::{Body, Response};
 use super::routes::Routes;
@@ -41,7 +41,7 @@ pub(crate) struct Served {
     ledgers: Ledgers,
     /// Who gives way when either ledger is full.
     holders: Holders,
-    body_holders: Holders,
+    share_holders: Holders,
     metrics: HeadMetrics,
 }
 
@@ -55,23 +55,23 @@ impl Served {
         metrics: HeadMetrics,
     ) -> Self {
         let (clock, all) = (parts.clock.clone(), parts.ledger.clone());
-        let bodies = Ledger::new(http.bodies_bytes_max.as_usize().min(all.limit() / 2));
-        let body_holders = Holders::new(bodies.clone(), clock.clone());
+        let share = Ledger::new(http.memory_max.as_usize().min(all.limit() / 2));
+        let share_holders = Holders::new(share.clone(), clock.clone());
         Self {
             routes,
             http,
             limits,
             clock,
-            ledgers: Ledgers { all, bodies },
+            ledgers: Ledgers { all, share },
             holders,
-            body_holders,
+            share_holders,
             metrics,
         }
     }
 
-    /// Who gives way when there is no room for bodies.
-    pub(crate) fn body_holders(&self) -> Holders {
-        self.body_holders.clone()
+    /// Who gives way when HTTP's share of memory is full.
+    pub(crate) fn share_holders(&self) -> Holders {
+        self.share_holders.clone()
     }
 }
 
@@ -90,7 +90,7 @@ pub(crate) async fn serve(served: Arc<Served>, accepted: Accepted) {
         activity: Arc::clone(&activity),
         clock: served.clock.clone(),
         metrics: served.metrics.clone(),
-        ledger: served.ledgers.all.clone(),
+        ledgers: served.ledgers.clone(),
         gate: Gate::default(),
         is_gated: false,
     };
@@ -113,18 +113,18 @@ pub(crate) async fn serve(served: Arc<Served>, accepted: Accepted) {
     let mut connection = pin!(connection);
     let mut alarm = Alarm::default();
     let mut holding = served.holders.join(served.limits.hold_max);
-    let mut body_holding = served.body_holders.join(served.limits.hold_max);
+    let mut share_holding = served.share_holders.join(served.limits.hold_max);
     let mut watch = |cx: &mut Context<'_>, end: Poll<hyper::Result<()>>| -> Poll<Close> {
         if let Poll::Ready(end) = end {
             return Poll::Ready(reason(end, &peer));
         }
         let now = served.clock.now();
         let held = activity.held();
-        if holding.must_go(now, held.since) || body_holding.must_go(now, held.since) {
+        if holding.must_go(now, held.since) || share_holding.must_go(now, held.since) {
             return Poll::Ready(Close::Slow);
         }
-        holding.park(cx, held.since, held.all, held.wants);
-        body_holding.park(cx, held.since, held.bodies, held.wants);
+        holding.park(cx, held.since, held.bytes, held.wants);
+        share_holding.park(cx, held.since, held.bytes, held.wants);
         let deadline = activity.deadline(&served.http, &served.limits);
         let at = deadline.as_ref().map(|(at, _)| *at);
         match (alarm.poll(cx, now, at), deadline) {
@@ -171,60 +171,48 @@ fn reason(end: hyper::Result<()>, peer: &Peer) -> Close {
 struct Work {
     served: Arc<Served>,
     activity: Arc<Activity>,
-    charge: Option<Charge>,
-    /// Its body's share of what bodies may hold.
-    body: Option<Charge>,
+    charges: Option<Charges>,
 }
 
 impl Work {
     fn begin(served: Arc<Served>, activity: Arc<Activity>) -> Self {
-        let charge = activity.begin(served.clock.now());
+        let charges = activity.begin(served.clock.now());
         served.metrics.calls.inc();
         served.metrics.calls_in_flight.inc();
         Self {
             served,
             activity,
-            charge,
-            body: None,
+            charges,
         }
     }
 
     /// Charges `bytes` more of the body; whether they fitted in time.
     async fn charge_body(&mut self, bytes: usize) -> bool {
         let wait = self.served.limits.memory_wait_max;
-        self.activity.want_body(bytes);
-        let Some((body, all)) = self.served.ledgers.body(bytes, wait).await else {
+        self.activity.want(bytes);
+        let Some(more) = self.served.ledgers.charge(bytes, wait).await else {
             return false;
         };
-        self.activity.hold_body(bytes, self.served.clock.now());
-        merge(&mut self.body, body);
-        merge(&mut self.charge, all);
+        self.activity.hold(bytes, self.served.clock.now());
+        merge(&mut self.charges, more);
         true
     }
 
     /// The body has been read, or will not be.
     fn body_is_over(&self) {
-        let bytes = self.body.as_ref().map_or(0, Charge::bytes);
-        self.activity.body_is_whole(bytes, self.served.clock.now());
+        self.activity.body_is_over(self.served.clock.now());
     }
 
     /// `bytes` of an answer, charged for until they are sent.
     fn charged(&self, bytes: Bytes) -> Bytes {
         let served = &self.served;
-        charged(bytes, &served.ledgers.all, &self.activity, &served.clock)
-    }
-}
-
-fn merge(all: &mut Option<Charge>, more: Charge) {
-    match all {
-        Some(all) => all.merge(more),
-        None => *all = Some(more),
+        charged(bytes, &served.ledgers, &self.activity, &served.clock)
     }
 }
 
 impl Drop for Work {
     fn drop(&mut self) {
-        let held = self.charge.as_ref().map_or(0, Charge::bytes);
+        let held = self.charges.as_ref().map_or(0, Charges::bytes);
         self.activity.end(held, self.served.clock.now());
         self.served.metrics.calls_in_flight.dec();
     }
@@ -258,12 +246,12 @@ async fn handle(
             Err(refusal) => return Ok(finish(*refusal, work)),
         }
     }
-    let wait = work.served.limits.memory_wait_max;
-    if !room(&work.served.ledgers.all, wait).await {
-        return Ok(finish(*no_room(), work));
+    let served = Arc::clone(&work.served);
+    let wait = served.limits.memory_wait_max;
+    match gated(handler(request), &served.ledgers, wait).await {
+        Some(response) => Ok(finish(response, work)),
+        None => Ok(finish(*no_room(), work)),
     }
-    let response = handler(request).await;
-    Ok(finish(response, work))
 }
 
 /// Answers before the body has come; it is not read any more.
@@ -308,7 +296,7 @@ fn refusal(status: StatusCode, text: &'static str) -> Box<Response> {
 async fn read(mut body: Incoming, work: &mut Work) -> Result<Bytes, Box<Response>> {
     let served = &work.served;
     let max = served.http.body_bytes_max.as_usize();
-    let max = max.min(served.ledgers.bodies.limit());
+    let max = max.min(served.ledgers.share.limit());
     let too_large = || refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
     if body.size_hint().lower() > max as u64 {
         return Err(too_large());
@@ -382,7 +370,7 @@ impl hyper::body::Body for Sending {
             Body::Full(bytes) => Some(std::mem::take(bytes)),
             Body::Stream(pieces) => {
                 // A piece is made when it is asked for, and its size is known then.
-                ready!(this.gate.poll(cx, &this.work.served.ledgers.all));
+                ready!(this.gate.poll(cx, &this.work.served.ledgers));
                 ready!(pieces.as_mut().poll_next(cx)).map(|piece| this.work.charged(piece))
             }
         };
