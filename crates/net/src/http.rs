@@ -48,9 +48,9 @@ mod tests;
 pub struct HttpConfig {
     /// Bytes of a request's body; more is answered with 413. Default: 16MiB.
     pub body_bytes_max: ByteSize,
-    /// Bytes that the requests and answers of all connections may hold together, out of
-    /// `memory.limit` and half of it at most. Who finds no room waits for
-    /// `http.limits.memory_wait_max`, then is answered with 503. Default: 64MiB.
+    /// Bytes that the bodies of requests and answers of all connections may hold together, out of
+    /// `memory.limit` and half of it at most; headers a quarter of that besides. Who finds no room
+    /// waits for `http.limits.memory_wait_max`, then is answered with 503. Default: 64MiB.
     pub memory_max: ByteSize,
     /// Bytes of a request's line and headers together; more is answered with 431. Default: 64KiB.
     pub header_bytes_max: ByteSize,

@@ -181,7 +181,9 @@ impl Net {
             self.holders.clone(),
             self.parts.metrics.head(name),
         ));
-        self.watch(served.share_holders());
+        for holders in served.own_holders() {
+            self.watch(holders.clone());
+        }
         let serve = move |accepted: Accepted| server::serve(Arc::clone(&served), accepted);
         self.open(name, config, &[b"http/1.1"], serve).await
     }

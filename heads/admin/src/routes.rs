@@ -103,7 +103,7 @@ impl Table<'_> {
     /// A route for everybody.
     fn open(&self, routes: Routes, pattern: &str, handler: fn(&Shared) -> Response) -> Routes {
         let shared = self.shared.clone();
-        routes.get(pattern, move |_| std::future::ready(handler(&shared)))
+        routes.get_small(pattern, move |_| std::future::ready(handler(&shared)))
     }
 }
 

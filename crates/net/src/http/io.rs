@@ -149,6 +149,11 @@ impl Activity {
         state.progress = now;
     }
 
+    /// Whether no request is being answered.
+    fn is_between(&self) -> bool {
+        self.0.lock().in_flight == 0
+    }
+
     /// What it holds and waits for.
     pub(super) fn held(&self) -> Held {
         let state = self.0.lock();
@@ -170,7 +175,7 @@ impl Activity {
             state.progress = now;
         }
         // There was room; the bytes are in a buffer already.
-        let more = ledgers.force_charge(bytes);
+        let more = ledgers.force_charge(&ledgers.headers, bytes);
         state.held += bytes;
         merge(&mut state.headers, more);
     }
@@ -203,7 +208,13 @@ pub(super) struct Watched {
 impl Watched {
     /// Ready when there is memory to read into.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let open = self.gate.poll(cx, &self.ledgers);
+        // Whatever comes while a request is answered belongs to a body, which is charged for later.
+        let part = if self.activity.is_between() {
+            &self.ledgers.headers
+        } else {
+            &self.ledgers.share
+        };
+        let open = self.gate.poll(cx, &self.ledgers, part);
         let was_gated = std::mem::replace(&mut self.is_gated, open.is_pending());
         if self.is_gated != was_gated {
             let since = self.is_gated.then(|| self.clock.now());

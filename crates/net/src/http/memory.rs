@@ -2,7 +2,8 @@
 //!
 //! Three things: headers that are on their way in (until their request is answered), bodies (the
 //! same), and pieces of answers until the socket has taken them. All of it is charged to a second
-//! ledger besides, so that HTTP cannot fill the process's: [`HttpConfig::memory_max`].
+//! ledger besides, so that HTTP cannot fill the process's: [`HttpConfig::memory_max`]. Headers have
+//! one of their own in turn: who is not served yet still hears that he will not be.
 //!
 //! How large an answer is turns out when it is made. So a [`Gate`] stands before each step that may
 //! make one: where there is no room nothing is made, and what is made is charged before the next.
@@ -27,20 +28,34 @@ const ROOM: usize = 8 << 10;
 /// Pieces of an answer that are shorter are not charged: the charge would cost more than they do.
 const CHARGED_MIN: usize = 1024;
 
+/// How much of HTTP's memory is for headers.
+const HEADERS_PART: usize = 4;
+
 /// The process's ledger and HTTP's share of it.
 #[derive(Clone, Debug)]
 pub(super) struct Ledgers {
     pub(super) all: Ledger,
+    /// For bodies and answers.
     pub(super) share: Ledger,
+    pub(super) headers: Ledger,
 }
 
 impl Ledgers {
-    /// Charges `bytes` as soon as they fit, within `wait` (0: however long).
+    pub(super) fn new(all: Ledger, memory_max: usize) -> Self {
+        let share = memory_max.min(all.limit() / 2);
+        Self {
+            all,
+            share: Ledger::new(share),
+            headers: Ledger::new(share / HEADERS_PART),
+        }
+    }
+
+    /// Charges `bytes` of a body as soon as they fit, within `wait` (0: however long).
     pub(super) async fn charge(&self, bytes: usize, wait: Millis) -> Option<Charges> {
         let charges = async {
-            let share = self.share.charge(bytes).await;
+            let part = self.share.charge(bytes).await;
             let all = self.all.charge(bytes).await;
-            Charges { all, share }
+            Charges { all, part }
         };
         if wait.0 == 0 {
             return Some(charges.await);
@@ -48,25 +63,25 @@ impl Ledgers {
         timeout(wait.into(), charges).await.ok()
     }
 
-    /// Charges `bytes` that exist already.
-    pub(super) fn force_charge(&self, bytes: usize) -> Charges {
+    /// Charges `bytes` that exist already to `part`.
+    pub(super) fn force_charge(&self, part: &Ledger, bytes: usize) -> Charges {
         Charges {
             all: self.all.force_charge(bytes),
-            share: self.share.force_charge(bytes),
+            part: part.force_charge(bytes),
         }
     }
 
-    fn full(&self) -> Option<&Ledger> {
+    fn full<'a>(&'a self, part: &'a Ledger) -> Option<&'a Ledger> {
         let is_full = |ledger: &&Ledger| ledger.used().saturating_add(ROOM) > ledger.limit();
-        [&self.share, &self.all].into_iter().find(is_full)
+        [part, &self.all].into_iter().find(is_full)
     }
 }
 
-/// The same bytes in both ledgers.
+/// The same bytes in the process's ledger and in a part of HTTP's.
 #[derive(Debug)]
 pub(super) struct Charges {
     all: Charge,
-    share: Charge,
+    part: Charge,
 }
 
 impl Charges {
@@ -76,7 +91,7 @@ impl Charges {
 
     pub(super) fn merge(&mut self, more: Self) {
         self.all.merge(more.all);
-        self.share.merge(more.share);
+        self.part.merge(more.part);
     }
 }
 
@@ -95,8 +110,13 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Ready when there is room in both ledgers, which it does not take.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, ledgers: &Ledgers) -> Poll<()> {
+    /// Ready when there is room in `part` and in the process's ledger, which it does not take.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        ledgers: &Ledgers,
+        part: &Ledger,
+    ) -> Poll<()> {
         loop {
             if let Some(waiting) = &mut self.waiting {
                 // What is granted is the word that there was room. It goes back: others may have
@@ -104,7 +124,7 @@ impl Gate {
                 drop(ready!(waiting.poll_unpin(cx)));
                 self.waiting = None;
             }
-            let Some(full) = ledgers.full().cloned() else {
+            let Some(full) = ledgers.full(part).cloned() else {
                 return Poll::Ready(());
             };
             self.waiting = Some(async move { full.charge(ROOM).await }.boxed());
@@ -122,7 +142,7 @@ pub(super) async fn gated<T>(
     let mut answer = pin!(answer);
     let mut gate = Gate::default();
     loop {
-        let open = poll_fn(|cx| gate.poll(cx, ledgers));
+        let open = poll_fn(|cx| gate.poll(cx, ledgers, &ledgers.share));
         if wait.0 == 0 {
             open.await;
         } else if timeout(wait.into(), open).await.is_err() {
@@ -168,7 +188,7 @@ pub(super) fn charged(bytes: Bytes, ledgers: &Ledgers, at: &Arc<Activity>, clock
     if bytes.len() < CHARGED_MIN {
         return bytes;
     }
-    let charges = ledgers.force_charge(bytes.len());
+    let charges = ledgers.force_charge(&ledgers.share, bytes.len());
     at.hold(charges.bytes(), clock.now());
     Bytes::from_owner(Piece {
         bytes,

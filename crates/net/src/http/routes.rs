@@ -37,6 +37,8 @@ struct Route {
     method: Method,
     handler: Handler,
     guard: Option<Guard>,
+    /// Its answers are small.
+    is_small: bool,
 }
 
 /// In order of precedence.
@@ -90,6 +92,25 @@ impl Routes {
             method,
             handler,
             guard: None,
+            is_small: false,
+        });
+        self
+    }
+
+    /// [`Routes::get`] for a path whose answer is a few bytes: it is given however little memory is
+    /// left.
+    #[must_use]
+    pub fn get_small<F, R>(mut self, pattern: &str, handler: F) -> Self
+    where
+        F: Fn(Request) -> R + Send + Sync + 'static,
+        R: Future<Output = Response> + Send + 'static,
+    {
+        self.add(Route {
+            pattern: parse(pattern),
+            method: Method::GET,
+            handler: Arc::new(move |request| handler(request).boxed()),
+            guard: None,
+            is_small: true,
         });
         self
     }
@@ -186,18 +207,19 @@ impl Routes {
         self.routes.sort_by(|a, b| compare(&a.pattern, &b.pattern));
     }
 
-    /// Who answers, by all but the request's body; or the answer: 400, 404, 405, that of a guard,
+    /// Who answers, by all but the request's body, and whether with little; or the answer: 400, 404, 405, that of a guard,
     /// and that to `OPTIONS`.
-    pub(crate) fn admit(&self, request: &mut Request) -> Result<Handler, Box<Response>> {
-        let (handler, guard) = self.find(request)?;
+    pub(crate) fn admit(&self, request: &mut Request) -> Result<(Handler, bool), Box<Response>> {
+        let (handler, route) = self.find(request)?;
+        let guard = route.and_then(|route| route.guard.as_ref());
         match guard.and_then(|guard| guard(request)) {
             Some(refusal) => Err(Box::new(refusal)),
-            None => Ok(Arc::clone(handler)),
+            None => Ok((Arc::clone(handler), route.is_some_and(|r| r.is_small))),
         }
     }
 
     /// The handler for `request`, whose parameters are set.
-    fn find(&self, request: &mut Request) -> Result<(&Handler, Option<&Guard>), Box<Response>> {
+    fn find(&self, request: &mut Request) -> Result<(&Handler, Option<&Route>), Box<Response>> {
         let Some(path) = segments(&request.path) else {
             return Err(text(StatusCode::BAD_REQUEST, "the path is malformed"));
         };
@@ -215,7 +237,7 @@ impl Routes {
             let is_head = request.method == Method::HEAD && route.method == Method::GET;
             if route.method == request.method || is_head {
                 request.params = params;
-                return Ok((&route.handler, route.guard.as_ref()));
+                return Ok((&route.handler, Some(route)));
             }
             allowed.insert(route.method.as_str());
         }

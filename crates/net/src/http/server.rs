@@ -39,9 +39,8 @@ pub(crate) struct Served {
     limits: Limits,
     clock: Clock,
     ledgers: Ledgers,
-    /// Who gives way when either ledger is full.
-    holders: Holders,
-    share_holders: Holders,
+    /// Who gives way when a ledger is full: the process's, and HTTP's two.
+    holders: [Holders; 3],
     metrics: HeadMetrics,
 }
 
@@ -55,23 +54,23 @@ impl Served {
         metrics: HeadMetrics,
     ) -> Self {
         let (clock, all) = (parts.clock.clone(), parts.ledger.clone());
-        let share = Ledger::new(http.memory_max.as_usize().min(all.limit() / 2));
-        let share_holders = Holders::new(share.clone(), clock.clone());
+        let ledgers = Ledgers::new(all, http.memory_max.as_usize());
+        let over = |ledger: &Ledger| Holders::new(ledger.clone(), clock.clone());
+        let holders = [holders, over(&ledgers.share), over(&ledgers.headers)];
         Self {
             routes,
             http,
             limits,
             clock,
-            ledgers: Ledgers { all, share },
+            ledgers,
             holders,
-            share_holders,
             metrics,
         }
     }
 
-    /// Who gives way when HTTP's share of memory is full.
-    pub(crate) fn share_holders(&self) -> Holders {
-        self.share_holders.clone()
+    /// Who gives way when HTTP's own memory is full.
+    pub(crate) fn own_holders(&self) -> impl Iterator<Item = &Holders> {
+        self.holders.iter().skip(1)
     }
 }
 
@@ -112,19 +111,25 @@ pub(crate) async fn serve(served: Arc<Served>, accepted: Accepted) {
         .serve_connection(TokioIo::new(watched), service);
     let mut connection = pin!(connection);
     let mut alarm = Alarm::default();
-    let mut holding = served.holders.join(served.limits.hold_max);
-    let mut share_holding = served.share_holders.join(served.limits.hold_max);
+    let mut holdings = served
+        .holders
+        .each_ref()
+        .map(|holders| holders.join(served.limits.hold_max));
     let mut watch = |cx: &mut Context<'_>, end: Poll<hyper::Result<()>>| -> Poll<Close> {
         if let Poll::Ready(end) = end {
             return Poll::Ready(reason(end, &peer));
         }
         let now = served.clock.now();
         let held = activity.held();
-        if holding.must_go(now, held.since) || share_holding.must_go(now, held.since) {
+        if holdings
+            .iter_mut()
+            .any(|holding| holding.must_go(now, held.since))
+        {
             return Poll::Ready(Close::Slow);
         }
-        holding.park(cx, held.since, held.bytes, held.wants);
-        share_holding.park(cx, held.since, held.bytes, held.wants);
+        for holding in &mut holdings {
+            holding.park(cx, held.since, held.bytes, held.wants);
+        }
         let deadline = activity.deadline(&served.http, &served.limits);
         let at = deadline.as_ref().map(|(at, _)| *at);
         match (alarm.poll(cx, now, at), deadline) {
@@ -171,18 +176,20 @@ fn reason(end: hyper::Result<()>, peer: &Peer) -> Close {
 struct Work {
     served: Arc<Served>,
     activity: Arc<Activity>,
-    charges: Option<Charges>,
+    headers: Option<Charges>,
+    body: Option<Charges>,
 }
 
 impl Work {
     fn begin(served: Arc<Served>, activity: Arc<Activity>) -> Self {
-        let charges = activity.begin(served.clock.now());
+        let headers = activity.begin(served.clock.now());
         served.metrics.calls.inc();
         served.metrics.calls_in_flight.inc();
         Self {
             served,
             activity,
-            charges,
+            headers,
+            body: None,
         }
     }
 
@@ -194,7 +201,7 @@ impl Work {
             return false;
         };
         self.activity.hold(bytes, self.served.clock.now());
-        merge(&mut self.charges, more);
+        merge(&mut self.body, more);
         true
     }
 
@@ -212,7 +219,8 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        let held = self.charges.as_ref().map_or(0, Charges::bytes);
+        let charges = self.headers.iter().chain(&self.body);
+        let held = charges.map(Charges::bytes).sum();
         self.activity.end(held, self.served.clock.now());
         self.served.metrics.calls_in_flight.dec();
     }
@@ -234,8 +242,8 @@ async fn handle(
         params: Vec::new(),
     };
     // Who may not come in, or asks for what is not there, need not send its body first.
-    let handler = match work.served.routes.admit(&mut request) {
-        Ok(handler) => handler,
+    let (handler, is_small) = match work.served.routes.admit(&mut request) {
+        Ok(admitted) => admitted,
         Err(response) => return Ok(refuse(*response, &body, work)),
     };
     if !body.is_end_stream() {
@@ -245,6 +253,9 @@ async fn handle(
             Ok(body) => request.body = body,
             Err(refusal) => return Ok(finish(*refusal, work)),
         }
+    }
+    if is_small {
+        return Ok(finish(handler(request).await, work));
     }
     let served = Arc::clone(&work.served);
     let wait = served.limits.memory_wait_max;
@@ -370,7 +381,8 @@ impl hyper::body::Body for Sending {
             Body::Full(bytes) => Some(std::mem::take(bytes)),
             Body::Stream(pieces) => {
                 // A piece is made when it is asked for, and its size is known then.
-                ready!(this.gate.poll(cx, &this.work.served.ledgers));
+                let ledgers = &this.work.served.ledgers;
+                ready!(this.gate.poll(cx, ledgers, &ledgers.share));
                 ready!(pieces.as_mut().poll_next(cx)).map(|piece| this.work.charged(piece))
             }
         };

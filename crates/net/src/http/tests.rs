@@ -82,6 +82,7 @@ fn routes(gate: &Arc<watch::Sender<u32>>, flooded: &Arc<AtomicUsize>) -> Routes 
             });
             async { Response::stream("text/plain", pieces) }
         })
+        .get_small("/healthz", async |_| Response::text(StatusCode::OK, "well"))
         .put("/closed", async |_| Response::text(StatusCode::OK, "in"))
         .guarded(|request| {
             let is_closed = request.path == "/closed" && request.header("key").is_none();
@@ -309,6 +310,24 @@ async fn a_body_that_does_not_come_is_answered_with_408() {
 }
 
 impl Rig {
+    /// A peer that has asked for a flood and does not read; more of it is not made any more.
+    async fn stalled_reader(&self) -> TcpStream {
+        let mut peer = self.connect().await;
+        peer.write_all(b"GET /flood HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut flooded = 0;
+        timeout(Duration::from_secs(10), async {
+            while flooded == 0 || flooded < self.flooded.load(Ordering::SeqCst) {
+                flooded = self.flooded.load(Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+        .await
+        .unwrap();
+        peer
+    }
+
     /// Waits until there are no connections.
     async fn gone(&self) {
         timeout(Duration::from_secs(10), async {
@@ -351,25 +370,37 @@ async fn an_answer_that_nobody_reads_is_charged_and_gives_way() {
         ..Limits::default()
     };
     let rig = start_with(limits, HttpConfig::default(), Ledger::new(1 << 20)).await;
-    let mut peer = rig.connect().await;
-    peer.write_all(b"GET /flood HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
-    let mut flooded = 0;
-    timeout(Duration::from_secs(10), async {
-        while flooded == 0 || flooded < rig.flooded.load(Ordering::SeqCst) {
-            flooded = rig.flooded.load(Ordering::SeqCst);
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await
-    .unwrap();
+    let peer = rig.stalled_reader().await;
     assert!(rig.ledger.used() >= PIECE, "{} bytes", rig.ledger.used());
     assert_eq!(rig.net.connections(), 1, "while nobody needs the memory");
     let all = rig.ledger.charge(1 << 20);
     let all = timeout(Duration::from_secs(10), all).await.unwrap();
     rig.gone().await;
     drop((all, peer));
+}
+
+#[tokio::test]
+async fn small_answers_are_given_however_little_memory_is_left_and_others_refused() {
+    let limits = Limits {
+        hold_max: Millis(0),
+        memory_wait_max: Millis(50),
+        ..Limits::default()
+    };
+    let http = HttpConfig {
+        memory_max: ByteSize(PIECE as u64),
+        ..HttpConfig::default()
+    };
+    let rig = start_with(limits, http, Ledger::new(1 << 20)).await;
+    let peer = rig.stalled_reader().await;
+    let mut client = rig.client();
+    assert_eq!(client.get("/healthz").await.unwrap().1, "well");
+    let (status, _) = client.get("/v1/topics").await.unwrap();
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    drop(peer);
+    let waits = timeout(Duration::from_secs(10), async {
+        while rig.client().get("/v1/topics").await.unwrap().0 != StatusCode::OK {}
+    });
+    waits.await.unwrap();
 }
 
 #[tokio::test]
