@@ -182,6 +182,25 @@ async fn asks_clients_for_a_certificate_and_tells_its_subject() {
 }
 
 #[tokio::test]
+async fn keeps_no_more_for_a_peer_that_does_not_read_than_is_charged_for() {
+    use std::io::Write;
+
+    let pki = Pki::new();
+    let tls = Tls::load(&pki.server(), &[]).unwrap();
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = socket.local_addr().unwrap();
+    let client = pki.client(None);
+    let connect = async {
+        let socket = TcpStream::connect(addr).await.unwrap();
+        client.connect("localhost", socket).await.unwrap()
+    };
+    let accept = async { tls.accept(socket.accept().await.unwrap().0).await.unwrap() };
+    let (_peer, (mut stream, _)) = tokio::join!(connect, accept);
+    let taken = stream.get_mut().1.writer().write(&[7; 200 << 10]).unwrap();
+    assert!(taken > 0 && taken <= UNSENT_MAX, "{taken} bytes");
+}
+
+#[tokio::test]
 async fn tells_a_client_that_is_refused_why_whatever_it_has_sent_by_then() {
     let (pki, strangers) = (Pki::new(), Pki::new());
     strangers.issue("mallory", &[]);

@@ -121,18 +121,22 @@ pub(super) async fn fetch(context: Context, body: Bytes) -> Option<Reply> {
         topics: Vec::new(),
     };
     let wants_session = request.session_epoch == 0;
+    let wants = Wants {
+        min_bytes: convert::size(request.min_bytes),
+        max_bytes: convert::size(request.max_bytes),
+        max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+    };
+    let asked = asked(&request, version);
+    // The wait may be long: all that it needs is copied.
+    drop(request);
     let now = context.shared.broker.clock().now();
-    match context
-        .shared
-        .fetch_sessions
-        .begin(asked(&request, version), now)
-    {
+    match context.shared.fetch_sessions.begin(asked, now) {
         Ok(fetch) => {
             if wants_session && fetch.id == 0 {
                 context.shared.metrics.fetch_sessions_full.inc();
             }
             reply.session_id = fetch.id;
-            reply.topics = read(&context, &request, &fetch).await;
+            reply.topics = read(&context, &wants, &fetch).await;
         }
         Err(problem) => {
             reply.error_code = match problem {
@@ -144,6 +148,13 @@ pub(super) async fn fetch(context: Context, body: Bytes) -> Option<Reply> {
         }
     }
     Some(Reply::Fetch(Box::new(reply)))
+}
+
+/// What a fetch waits for.
+struct Wants {
+    min_bytes: usize,
+    max_bytes: usize,
+    max_wait: Duration,
 }
 
 fn asked(request: &FetchRequest, version: i16) -> Asked {
@@ -188,7 +199,7 @@ fn asked(request: &FetchRequest, version: i16) -> Asked {
 }
 
 /// The partitions of a fetch: found ones are read together, the others have an error.
-async fn read(context: &Context, request: &FetchRequest, fetch: &Fetch) -> Vec<FetchedTopic> {
+async fn read(context: &Context, wants: &Wants, fetch: &Fetch) -> Vec<FetchedTopic> {
     let mut found = Vec::with_capacity(fetch.parts.len());
     let mut parts = Vec::with_capacity(fetch.parts.len());
     let mut failed = false;
@@ -215,9 +226,9 @@ async fn read(context: &Context, request: &FetchRequest, fetch: &Fetch) -> Vec<F
         .broker
         .read(ReadRequest {
             parts,
-            min_bytes: convert::size(request.min_bytes),
-            max_bytes: convert::size(request.max_bytes).min(limit),
-            max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+            min_bytes: wants.min_bytes,
+            max_bytes: wants.max_bytes.min(limit),
+            max_wait: wants.max_wait,
             at_once: failed || fetch.parts.is_empty(),
         })
         .await;
