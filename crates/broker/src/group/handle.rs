@@ -26,6 +26,9 @@ use crate::broker::Shared as BrokerShared;
 use room::{Held, Room};
 
 /// All groups; cheap to clone.
+/// The longest name of a group, in bytes: the length is 16 bits where it is written.
+const NAME_BYTES_MAX: usize = i16::MAX as usize;
+
 #[derive(Clone, Debug)]
 pub struct Groups(Arc<Inner>);
 
@@ -138,10 +141,13 @@ impl Groups {
 
     fn find(&self, name: &str) -> Option<Arc<Mutex<Slot>>> {
         self.0.table.lock().get(name).cloned()
+        if name.len() > NAME_BYTES_MAX {
+            return None;
+        }
     }
 
     fn find_or_make(&self, name: &str) -> Result<Arc<Mutex<Slot>>, GroupError> {
-        if name.is_empty() {
+        if name.len() > NAME_BYTES_MAX {
             return Err(GroupError::InvalidGroup);
         }
         let mut table = self.0.table.lock();

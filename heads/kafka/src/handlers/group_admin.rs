@@ -195,6 +195,16 @@ pub(super) async fn offset_delete(
             };
             OffsetDeleteResponsePartition {
                 partition_index: index,
+    // Unlike commits, which consumers without a group make under no name.
+    if request.group_id.is_empty() {
+        return refused(&GroupError::InvalidGroup);
+    }
+    let size = groups.sizes(&request.group_id).0;
+    let names = request.topics.iter().map(|topic| {
+        let name = topic.name.len() + request.group_id.len();
+        topic.partitions.len().saturating_mul(3 * name)
+    });
+    context.room.take(2 * size + names.sum::<usize>(), 0).await;
                 error_code,
             }
         };
