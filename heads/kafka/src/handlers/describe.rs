@@ -21,11 +21,33 @@ use crate::error;
 pub(super) async fn describe_cluster(
     context: &Context,
     request: DescribeClusterRequest,
+/// Kinds of endpoints (KIP-919).
+const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
+
 ) -> DescribeClusterResponse {
     let shared = &context.shared;
     let (host, port) = convert::address(shared, &context.connection);
     let broker_id = shared.config.node_id;
     DescribeClusterResponse {
+    let refused = match request.endpoint_type {
+        BROKERS => None,
+        CONTROLLERS => Some((
+            ErrorCode::MismatchedEndpointType,
+            "this endpoint is a broker's, not a controller's",
+        )),
+        _ => Some((
+            ErrorCode::UnsupportedEndpointType,
+            "unknown type of endpoint",
+        )),
+    };
+    if let Some((code, why)) = refused {
+        return DescribeClusterResponse {
+            error_code: code.code(),
+            error_message: Some(Str::from_static(why)),
+            ..DescribeClusterResponse::default()
+        };
+    }
         endpoint_type: request.endpoint_type,
         cluster_id: shared.broker.meta().cluster_id().into(),
         controller_id: broker_id,
