@@ -15,7 +15,7 @@ use kafka_wire::messages::{
 use kafka_wire::{ErrorCode, Str};
 use uuid::Uuid;
 
-use super::Context;
+use super::{Context, configs};
 use crate::convert::{self, owned};
 use crate::error;
 
@@ -99,12 +99,12 @@ async fn create(
         .map_err(|e| refusal(&e))?;
     let config = created.config();
     let configs = topic_config::KEYS.iter().map(|key| {
-        let set = config.set.get(key.name);
+        let (value, config_source) = configs::value(broker, &config, key);
         CreatableTopicConfigs {
             name: Str::from_static(key.name),
             value: Some(set.map_or_else(|| Str::from_static(key.default), |v| v.as_str().into())),
             read_only: false,
-            config_source: if set.is_some() { 1 } else { 5 },
+            config_source,
             is_sensitive: false,
         }
     });
