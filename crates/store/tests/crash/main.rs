@@ -13,6 +13,8 @@
     reason = "a test ends where something unexpected is met"
 )]
 
+mod forged;
+mod formats;
 mod found;
 mod model;
 mod rot;
