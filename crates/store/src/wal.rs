@@ -296,9 +296,7 @@ impl Wal {
             let mut inner = self.inner.lock();
             inner.write += 1;
             let write = inner.write;
-            let Some(file) = inner.files.back() else {
-                return Ok(());
-            };
+            let file = inner.files.back().ok_or_else(no_file)?;
             (
                 file.file.clone(),
                 file.number,
@@ -404,9 +402,7 @@ impl Wal {
     fn sync(&self) -> Result<(), Error> {
         let (file, number) = {
             let inner = self.inner.lock();
-            let Some(file) = inner.files.back() else {
-                return Ok(());
-            };
+            let file = inner.files.back().ok_or_else(no_file)?;
             (file.file.clone(), file.number)
         };
         file.sync()
@@ -498,6 +494,11 @@ impl Wal {
         }
         Ok(())
     }
+}
+
+/// What was to be written has no place: acknowledged, it would be lost.
+fn no_file() -> Error {
+    Error::Stopped(Arc::from("the write-ahead log has no file to write to"))
 }
 
 /// Takes a file out of the log: to be used again, or for good.

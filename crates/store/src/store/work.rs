@@ -18,6 +18,7 @@ use crate::wal::Entry;
 impl Shared {
     /// The committer's thread.
     pub(super) fn run_committer(&self) {
+        let _serving = self.commits.serve();
         let mut spent = Vec::new();
         while let Some(works) = self.commits.take(std::mem::take(&mut spent)) {
             if let Err(error) = self.commit(&works) {
@@ -83,6 +84,7 @@ impl Shared {
 
     /// The page writer's thread.
     pub(super) fn run_page_writer(&self) {
+        let _serving = self.pages.serve();
         let mut spent = Vec::new();
         while let Some(works) = self.pages.take(std::mem::take(&mut spent)) {
             if let Err(error) = self.write_pages(&works) {
@@ -220,10 +222,12 @@ impl Shared {
         // Whatever works on segments ends, and does not begin again.
         self.closing.store(true, Ordering::Release);
         let _alone = self.upkeep.write();
-        self.commits.wait_done();
-        self.pages.wait_done();
-        self.commits.close();
-        self.pages.close();
+        // Nothing is acknowledged any more that the last flush does not move to segments: who comes
+        // now is refused, and who was taken is done with.
+        for queue in [&self.commits, &self.pages] {
+            queue.close();
+            queue.wait_over();
+        }
         let mut flush = self.flush.lock();
         flush.closing = true;
         self.flush_wake.notify_all();
