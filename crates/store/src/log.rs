@@ -82,6 +82,11 @@ impl Log {
             .max(self.state.end)
     }
 
+    /// One past the last offset that a start has found in segments.
+    pub(crate) fn found(&self) -> u64 {
+        self.segments.last().map_or(0, |segment| segment.next())
+    }
+
     /// Opens a folder that exists. `seen` gets the headers behind the checkpoint.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
@@ -130,8 +135,7 @@ impl Log {
             disk.sync_dir(&log.folder)
                 .map_err(|e| Error::disk("sync", disk.name(&log.folder), e))?;
         }
-        let found = log.segments.last().map_or(0, |segment| segment.next());
-        if found < log.state.end && opened.damage.is_none() {
+        if log.found() < log.state.end && opened.damage.is_none() {
             opened.damage = Some(log.lost());
         }
         Ok((log, opened))

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use base::{HashMap, Rng, StreamId, TopicId};
 use parking_lot::Mutex;
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::disk::{Disk, DiskFile};
@@ -167,6 +167,9 @@ fn padded(length: usize) -> usize {
 pub(crate) fn path(number: u64) -> String {
     format!("{FOLDER}/{number:016}.wal")
 }
+
+/// The ending of a file with entries that no start could put in their place.
+const KEPT: &str = "kept";
 
 fn spare_path(number: u64) -> String {
     format!("{FOLDER}/{number:016}.spare")
@@ -529,6 +532,19 @@ fn start_frame((number, key): (u64, Key), write: u64, payload: &[u8]) -> Vec<u8>
     bytes.extend_from_slice(payload);
     bytes.resize(padded(payload.len()), 0);
     bytes
+}
+
+/// Takes a file out of the log and keeps it, for a person: nothing here reads it again.
+pub(crate) fn keep_aside(disk: &dyn Disk, number: u64) -> Result<(), Error> {
+    let kept = format!("{FOLDER}/{number:016}.{KEPT}");
+    disk.rename(&path(number), &kept)
+        .and_then(|()| disk.sync_dir(FOLDER))
+        .map_err(|e| Error::disk("rename to", disk.name(&kept), e))?;
+    warn!(
+        path = disk.name(&kept),
+        "kept: it has entries that were lost"
+    );
+    Ok(())
 }
 
 /// Removes a file that was free for use.

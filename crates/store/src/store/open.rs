@@ -58,6 +58,7 @@ impl Store {
         let mut replay = wal::replay(&*disk, layout, |found| recovered.replay(found))?;
         report.replayed = replay.entries;
         report.replayed_bytes = replay.bytes;
+        let keep = !replay.damage.is_empty() || recovered.skipped;
         report.damage.append(&mut replay.damage);
         report.damage.extend(recovered.gaps());
         // Up to here nothing of what was acknowledged has been changed.
@@ -68,7 +69,7 @@ impl Store {
         }
         let last = replay.last();
         let now_ms = parts.clock.unix_ms();
-        recovered.finish(&*disk, &replay.files, now_ms)?;
+        recovered.finish(&*disk, (&replay.files, keep), now_ms)?;
         if format < FORMAT_MAX {
             upgrade(&*disk, &mut replay)?;
         }
@@ -278,6 +279,8 @@ struct Recovered {
     doomed: HashMap<StreamId, Log>,
     /// Streams of which the write-ahead log goes on where neither it nor a segment has been.
     gaps: Vec<StreamId>,
+    /// Whether the write-ahead log has intact entries for which there is no place.
+    skipped: bool,
 }
 
 impl Recovered {
@@ -289,6 +292,7 @@ impl Recovered {
             removed: HashMap::default(),
             doomed: HashMap::default(),
             gaps: Vec::new(),
+            skipped: false,
         };
         let names = disk
             .list(log::FOLDER)
@@ -344,10 +348,16 @@ impl Recovered {
                 let chunks = self.chunks.entry(id).or_default();
                 let end = chunks.last().map_or_else(|| log.end(), |chunk| chunk.next);
                 let next = header.next_offset();
-                if next <= end || fence.is_some() {
+                if fence.is_some() {
+                    // Also what the segments should have: what they have may be damaged.
+                    self.skipped |= next > log.found();
+                    return Ok(());
+                }
+                if next <= end {
                     return Ok(());
                 }
                 if base != end {
+                    self.skipped = true;
                     self.gaps.push(id);
                     *fence = Some(Error::Damaged {
                         path: self.disk.name(&log::folder(id)),
@@ -375,8 +385,14 @@ impl Recovered {
         self.gaps.iter().filter_map(fence).collect()
     }
 
-    /// Moves what was replayed to segments; the write-ahead log can then begin anew.
-    fn finish(&mut self, disk: &dyn Disk, files: &[u64], now_ms: i64) -> Result<(), Error> {
+    /// Moves what was replayed to segments; the write-ahead log can then begin anew. Its files go,
+    /// or are kept aside.
+    fn finish(
+        &mut self,
+        disk: &dyn Disk,
+        (files, keep): (&[u64], bool),
+        now_ms: i64,
+    ) -> Result<(), Error> {
         for (id, mut log) in self.doomed.drain() {
             if let Some(gone) = log.set_aside()? {
                 self.removed.insert(id, gone);
@@ -388,16 +404,22 @@ impl Recovered {
             };
             log.append(&chunks, &StreamConfig::default(), now_ms)?;
         }
-        for (log, fence) in self.logs.values_mut() {
+        for (id, (log, fence)) in &mut self.logs {
             // Epochs of which everything was lost never were.
             let end = log.end();
             log.state.epochs.retain(|(_, start)| *start < end);
-            if log.is_dirty() && fence.is_none() {
+            // A damaged checkpoint or segment stays as it is. What lies before a gap in the write-ahead
+            // log is sound, and is nowhere else any more.
+            if log.is_dirty() && (fence.is_none() || self.gaps.contains(id)) {
                 let (start, epochs) = (log.state.start, log.state.epochs.clone());
                 log.checkpoint(start, epochs, None)?;
             }
         }
         for number in files {
+            if keep {
+                wal::keep_aside(disk, *number)?;
+                continue;
+            }
             wal::discard(disk, *number, false)
                 .map_err(|e| Error::disk("remove", disk.name(&wal::path(*number)), e))?;
         }

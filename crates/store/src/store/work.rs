@@ -321,7 +321,7 @@ impl Shared {
 
     fn retain(&self, stream: &Arc<StreamShared>, now_ms: i64) -> Result<(), Error> {
         let _held = self.upkeep.read();
-        if !self.is_open() {
+        if !self.is_open() || stream.fenced.get().is_some() {
             return Ok(());
         }
         self.settle(stream, now_ms)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::StreamId;
 use bytes::Bytes;
 
-use super::{ALIGN, FOLDER, Frame, HEADER_LEN, Key, Kind, Layout, checksum, path};
+use super::{ALIGN, FOLDER, Frame, HEADER_LEN, KEPT, Key, Kind, Layout, checksum, path};
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 
@@ -16,6 +16,8 @@ pub(crate) struct Replay {
     pub(crate) files: Vec<u64>,
     /// The files that may be used again.
     pub(crate) spares: Vec<u64>,
+    /// The largest number of a file that was kept aside by an earlier start.
+    kept: u64,
     /// How many entries there were.
     pub(crate) entries: u64,
     /// How many bytes they took.
@@ -30,7 +32,7 @@ impl Replay {
     /// The largest number that a file has had.
     pub(crate) fn last(&self) -> u64 {
         let numbers = self.files.iter().chain(&self.spares);
-        numbers.max().copied().unwrap_or(0)
+        numbers.max().copied().unwrap_or(0).max(self.kept)
     }
 }
 
@@ -55,10 +57,15 @@ pub(crate) fn replay(
         .list(FOLDER)
         .map_err(|e| Error::disk("list", disk.name(FOLDER), e))?;
     for name in names {
-        if let Some(number) = name.strip_suffix(".wal").and_then(|n| n.parse().ok()) {
-            report.files.push(number);
-        } else if let Some(number) = name.strip_suffix(".spare").and_then(|n| n.parse().ok()) {
-            report.spares.push(number);
+        let Some((number, ending)) = name.split_once('.') else {
+            continue;
+        };
+        let Ok(number) = number.parse() else { continue };
+        match ending {
+            "wal" => report.files.push(number),
+            "spare" => report.spares.push(number),
+            KEPT => report.kept = report.kept.max(number),
+            _ => {}
         }
     }
     report.files.sort_unstable();

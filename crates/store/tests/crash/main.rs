@@ -13,6 +13,7 @@
     reason = "a test ends where something unexpected is met"
 )]
 
+mod accept;
 mod close;
 mod forged;
 mod formats;
