@@ -422,16 +422,26 @@ pub(super) async fn offset_fetch(
                         .map(|t| (t.name, t.partition_indexes))
                         .collect()
                 });
-                let topics = fetched(context, &group.group_id, asked);
+                let known = context.shared.broker.groups().check(&group.group_id);
+                let topics = match known {
+                    Ok(()) => fetched(context, &group.group_id, asked),
+                    Err(_) => Vec::new(),
+                };
                 of::OffsetFetchResponseGroup {
                     group_id: group.group_id,
                     topics,
-                    error_code: 0,
+                    error_code: outcome(known),
                 }
             };
         let groups = request.groups.into_iter().map(answer).collect();
         return OffsetFetchResponse {
             groups,
+            ..OffsetFetchResponse::default()
+        };
+    }
+    if let Err(error) = context.shared.broker.groups().check(&request.group_id) {
+        return OffsetFetchResponse {
+            error_code: group_code(&error).code(),
             ..OffsetFetchResponse::default()
         };
     }
