@@ -335,7 +335,7 @@ impl Output {
             return Ok(());
         }
         self.segment
-            .append(&self.chunks, interval)
+            .append(&self.chunks, interval, i64::MIN)
             .map_err(Failure::Aside)?;
         self.chunks.clear();
         Ok(())

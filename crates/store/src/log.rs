@@ -22,6 +22,10 @@ pub(crate) const FOLDER: &str = "streams";
 pub(crate) const REMOVED: &str = ".removed";
 /// How many batches go to the disk in one call.
 const CHUNKS_MAX: usize = 500;
+/// A segment that is smaller and younger (in milliseconds) than this is not ended by the times of
+/// records, which clients make up: each would cost a file.
+const SMALL: u64 = 1 << 20;
+const YOUNG: u64 = 60_000;
 
 /// A stream's folder.
 pub(crate) fn folder(id: StreamId) -> String {
@@ -91,6 +95,7 @@ impl Log {
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         id: StreamId,
+        now_ms: i64,
         mut seen: impl FnMut(&BatchHeader),
     ) -> Result<(Self, Opened), Error> {
         let mut log = Self::new(disk.clone(), id);
@@ -126,6 +131,9 @@ impl Log {
             if !log.open_segment(*base, next, &mut opened, &mut seen)? {
                 break;
             }
+        }
+        for segment in &log.segments {
+            segment.note_opened(now_ms);
         }
         let settled = log.file.as_ref().is_some_and(|file| file.was_settled());
         let begun = log.segments.last().is_some_and(|last| last.len() == 0);
@@ -269,17 +277,22 @@ impl Log {
         while let Some(first) = rest.first() {
             let active = self.active_for(first, config, now_ms)?;
             let mut len = active.len();
+            let begins = match len {
+                0 => first.max_timestamp,
+                _ => active.first_timestamp(),
+            };
             let mut taken = 0;
             for chunk in rest.iter().take(CHUNKS_MAX) {
                 let fits = len == 0 || len + chunk.len() as u64 <= config.segment_bytes;
-                if taken > 0 && (!fits || too_far(&active, chunk)) {
+                let apart = is_apart(begins, chunk, config) && may_end(&active, len, now_ms);
+                if taken > 0 && (!fits || apart || too_far(&active, chunk)) {
                     break;
                 }
                 len += chunk.len() as u64;
                 taken += 1;
             }
             let (now, later) = rest.split_at(taken.max(1));
-            active.append(now, config.index_interval_bytes)?;
+            active.append(now, config.index_interval_bytes, now_ms)?;
             rest = later;
         }
         Ok(())
@@ -294,12 +307,19 @@ impl Log {
     ) -> Result<Arc<Segment>, Error> {
         if let Some(active) = self.segments.last() {
             let full = active.len() > 0 && active.len() + chunk.len() as u64 > config.segment_bytes;
-            if !full && !too_far(active, chunk) && !is_old(active, config, now_ms) {
+            let apart = is_apart(active.first_timestamp(), chunk, config)
+                && may_end(active, active.len(), now_ms);
+            if !full && !apart && !too_far(active, chunk) {
                 return Ok(active.clone());
             }
             active.sync(&*self.disk)?;
         }
-        let segment = Arc::new(Segment::create(&*self.disk, &self.folder, chunk.base)?);
+        let segment = Arc::new(Segment::create(
+            &*self.disk,
+            &self.folder,
+            chunk.base,
+            now_ms,
+        )?);
         self.segments.push(segment.clone());
         Ok(segment)
     }
@@ -314,7 +334,7 @@ impl Log {
         }
         self.unless_failed(|log| {
             active.sync(&*log.disk)?;
-            let segment = Segment::create(&*log.disk, &log.folder, active.next())?;
+            let segment = Segment::create(&*log.disk, &log.folder, active.next(), now_ms)?;
             log.segments.push(Arc::new(segment));
             log.dirty = true;
             Ok(true)
@@ -441,8 +461,25 @@ fn too_far(segment: &Segment, chunk: &Chunk) -> bool {
     i32::try_from(chunk.next - segment.base).is_err()
 }
 
+/// Whether a chunk's time is so far from that of the segment's first records that a new segment
+/// begins with it. Times are compared with each other: how old they are says nothing.
+fn is_apart(begins: i64, chunk: &Chunk, config: &StreamConfig) -> bool {
+    let apart = chunk.max_timestamp.saturating_sub(begins);
+    begins >= 0 && u64::try_from(apart).is_ok_and(|apart| apart > config.segment_age_max())
+}
+
+fn may_end(segment: &Segment, len: u64, now_ms: i64) -> bool {
+    len >= SMALL || segment.age(now_ms) >= YOUNG
+}
+
+/// Whether the clock says that a segment takes no more. Of what is compacted the records' age
+/// counts, because they have to be compacted by then; small segments are joined there.
 fn is_old(segment: &Segment, config: &StreamConfig, now_ms: i64) -> bool {
-    let age = now_ms.saturating_sub(segment.first_timestamp());
-    segment.first_timestamp() >= 0
-        && u64::try_from(age).is_ok_and(|age| age > config.segment_age_max())
+    let age = match segment.first_timestamp() {
+        first @ 0.. if config.cleanup.compact => {
+            u64::try_from(now_ms.saturating_sub(first)).unwrap_or(0)
+        }
+        _ => segment.age(now_ms),
+    };
+    age > config.segment_age_max()
 }

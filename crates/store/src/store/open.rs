@@ -49,7 +49,8 @@ impl Store {
             clean: take_clean_mark(&*disk)?,
             ..RecoveryReport::default()
         };
-        let mut recovered = Recovered::open_streams(&disk, &mut report)?;
+        let now_ms = parts.clock.unix_ms();
+        let mut recovered = Recovered::open_streams(&disk, now_ms, &mut report)?;
         let layout = if format < FORMAT_MAX {
             Layout::V1
         } else {
@@ -68,7 +69,6 @@ impl Store {
             return Err(first.clone());
         }
         let last = replay.last();
-        let now_ms = parts.clock.unix_ms();
         recovered.finish(&*disk, (&replay.files, keep), now_ms)?;
         if format < FORMAT_MAX {
             upgrade(&*disk, &mut replay)?;
@@ -284,7 +284,11 @@ struct Recovered {
 }
 
 impl Recovered {
-    fn open_streams(disk: &Arc<dyn Disk>, report: &mut RecoveryReport) -> Result<Self, Error> {
+    fn open_streams(
+        disk: &Arc<dyn Disk>,
+        now_ms: i64,
+        report: &mut RecoveryReport,
+    ) -> Result<Self, Error> {
         let mut this = Self {
             disk: disk.clone(),
             logs: HashMap::default(),
@@ -312,7 +316,7 @@ impl Recovered {
                 continue;
             }
             let mut epochs = Vec::new();
-            let (mut log, opened) = Log::open(disk.clone(), id, |header| {
+            let (mut log, opened) = Log::open(disk.clone(), id, now_ms, |header| {
                 epochs.push((
                     header.leader_epoch,
                     u64::try_from(header.base_offset).unwrap_or(0),
