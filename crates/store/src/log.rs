@@ -324,12 +324,15 @@ impl Log {
         Ok(segment)
     }
 
-    /// Begins a new segment with the next append, if the newest is old enough.
+    /// Begins a new segment with the next append, if the newest is old enough for that or for being
+    /// deleted.
     pub(crate) fn roll_old(&mut self, config: &StreamConfig, now_ms: i64) -> Result<bool, Error> {
         let Some(active) = self.segments.last().cloned() else {
             return Ok(false);
         };
-        if active.len() == 0 || !is_old(&active, config, now_ms) {
+        // Only what is not the newest segment is deleted.
+        let is_expired = config.is_expired(newest(&active), now_ms);
+        if active.len() == 0 || !(is_old(&active, config, now_ms) || is_expired) {
             return Ok(false);
         }
         self.unless_failed(|log| {
@@ -416,11 +419,7 @@ impl Log {
                 .is_some_and(|max| size - segment.len() >= max);
             // Compaction has left nothing in it.
             let empty = segment.len() == 0;
-            let too_old = config.retention_ms.is_some_and(|keep| {
-                let keep = i64::try_from(keep).unwrap_or(i64::MAX);
-                segment.max_timestamp() >= 0
-                    && segment.max_timestamp() < now_ms.saturating_sub(keep)
-            });
+            let too_old = config.is_expired(newest(segment), now_ms);
             if !too_large && !too_old && !empty && next.base > start {
                 break;
             }
@@ -466,6 +465,14 @@ fn too_far(segment: &Segment, chunk: &Chunk) -> bool {
 fn is_apart(begins: i64, chunk: &Chunk, config: &StreamConfig) -> bool {
     let apart = chunk.max_timestamp.saturating_sub(begins);
     begins >= 0 && u64::try_from(apart).is_ok_and(|apart| apart > config.segment_age_max())
+}
+
+/// The time by which the age of a segment's newest record counts: its own, or when it was written.
+fn newest(segment: &Segment) -> i64 {
+    match segment.max_timestamp() {
+        known @ 0.. => known,
+        _ => segment.written_ms(),
+    }
 }
 
 fn may_end(segment: &Segment, len: u64, now_ms: i64) -> bool {

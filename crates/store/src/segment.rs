@@ -201,11 +201,6 @@ impl Segment {
         since(self.inner.read().created_ms, now_ms)
     }
 
-    /// For how long nothing has been written to it, in milliseconds.
-    pub(crate) fn quiet(&self, now_ms: i64) -> u64 {
-        since(self.inner.read().written_ms, now_ms)
-    }
-
     /// Something has been written to it at `at`, in milliseconds since 1970.
     pub(crate) fn note_written(&self, at: i64) {
         let mut inner = self.inner.write();
@@ -283,12 +278,7 @@ impl Segment {
     }
 
     /// Appends batches, with one system call per thousand parts. They count when it returns.
-    pub(crate) fn append(
-        &self,
-        chunks: &[Chunk],
-        interval: u64,
-        now_ms: i64,
-    ) -> Result<(), Error> {
+    pub(crate) fn append(&self, chunks: &[Chunk], interval: u64, now_ms: i64) -> Result<(), Error> {
         let start = self.len();
         let mut parts = Vec::with_capacity(chunks.len() * 2);
         for chunk in chunks {

@@ -300,16 +300,19 @@ impl Shared {
     /// begins a new one behind it. Without it a quiet stream would stay in the write-ahead log.
     pub(super) fn settle(&self, stream: &Arc<StreamShared>, now_ms: i64) -> Result<(), Error> {
         let config = stream.config.read().clone();
-        let (bytes, oldest) = {
+        let (bytes, oldest, newest) = {
             let tail = stream.tail.lock();
-            let first = tail.from(tail.flushed).next();
+            let times = || tail.from(tail.flushed).map(|chunk| chunk.max_timestamp);
             let bytes = tail.from(tail.flushed).map(|chunk| chunk.len() as u64);
-            (bytes.sum::<u64>(), first.map(|chunk| chunk.max_timestamp))
+            (bytes.sum::<u64>(), times().next(), times().max())
         };
+        let is_expired = newest
+            .filter(|at| *at >= 0)
+            .is_some_and(|at| config.is_expired(at, now_ms));
         let is_old = oldest.filter(|at| *at >= 0).is_some_and(|at| {
             u64::try_from(now_ms.saturating_sub(at)).is_ok_and(|age| age > config.segment_age_max())
         });
-        if is_old || bytes >= config.segment_bytes {
+        if is_old || is_expired || bytes >= config.segment_bytes {
             stream.flush(self, true)?;
         }
         let mut log = stream.log.lock();

@@ -67,3 +67,48 @@ async fn old_times_begin_no_segments() {
     assert_eq!(segments(&disk), 4);
     world.store.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn retention_reaches_the_newest_segment_and_what_is_in_none() {
+    let (disk, clock) = (SimDisk::new(), Clock::manual(T0));
+    let world = world(&disk, &clock, Some(3_600_000));
+    append(&world, T0, 100).await;
+    world.store.flush().unwrap();
+    append(&world, T0 + 1000, 100).await;
+    world.pass(Duration::from_secs(3500));
+    world.store.retain().unwrap();
+    assert_eq!(world.stream.start(), Offset(0), "it is not old enough");
+    world.pass(Duration::from_secs(200));
+    world.store.retain().unwrap();
+    assert_eq!(world.stream.start(), Offset(2));
+    assert_eq!(world.stream.size(), 0);
+    append(&world, clock.unix_ms(), 100).await;
+    world.store.retain().unwrap();
+    assert_eq!(
+        (world.stream.start(), world.stream.end()),
+        (Offset(2), Offset(3))
+    );
+    world.stream.read(Offset(2), 1000).unwrap();
+    world.store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn records_without_times_age_by_when_they_were_written() {
+    let (disk, clock) = (SimDisk::new(), Clock::manual(T0));
+    let world = world(&disk, &clock, Some(3_600_000));
+    append(&world, -1, 3 << 20).await;
+    append(&world, clock.unix_ms(), 2 << 20).await;
+    world.store.flush().unwrap();
+    world.pass(Duration::from_secs(1800));
+    world.store.retain().unwrap();
+    assert_eq!(world.stream.start(), Offset(0));
+    append(&world, clock.unix_ms(), 3 << 20).await;
+    world.pass(Duration::from_secs(2000));
+    world.store.retain().unwrap();
+    assert_eq!(
+        world.stream.start(),
+        Offset(2),
+        "the last is not old enough"
+    );
+    world.store.close().await.unwrap();
+}
