@@ -35,6 +35,7 @@ pub(crate) fn check(
     let compression = header
         .compression()
         .ok_or(BatchProblem::Compression(header.attributes & 0b111))?;
+    can_hold(count, bytes.len() - HEADER_LEN, compression, config)?;
     let recompress = topic.compression.filter(|wanted| *wanted != compression);
     let bounded_past = topic.timestamp_before_max_ms != i64::MAX;
     let batch = if topic.is_compacted() || bounded_past || recompress.is_some() {
@@ -159,6 +160,37 @@ fn timestamp_in_bounds(
 /// How many times its size a batch may have once decompressed, beyond the first MiB.
 const EXPANSION_MAX: usize = 128;
 
+/// How large a body of `len` bytes may be once decompressed, in bytes.
+fn decompressed_max(len: usize, config: &Config) -> usize {
+    // Records compress to a hundredth at best; what claims more is a bomb.
+    let plausible = len.saturating_mul(EXPANSION_MAX).saturating_add(1 << 20);
+    config.decompressed_bytes_max.as_usize().min(plausible)
+}
+
+/// The shortest record, in bytes: its length, attributes, two differences, two lengths of -1, and no
+/// headers.
+const RECORD_MIN: usize = 7;
+
+/// Offsets are given out for as many records as a header says, and a segment has 32 bits for them:
+/// it says no more than `len` bytes can be.
+fn can_hold(
+    count: u32,
+    len: usize,
+    compression: Compression,
+    config: &Config,
+) -> Result<(), BatchProblem> {
+    let bytes = match compression {
+        Compression::None => len,
+        _ => decompressed_max(len, config),
+    };
+    if count as usize > bytes / RECORD_MIN {
+        return Err(BatchProblem::Invalid(format!(
+            "{count} records announced in {len} bytes"
+        )));
+    }
+    Ok(())
+}
+
 fn decompressed(
     bytes: &Bytes,
     compression: Compression,
@@ -168,12 +200,7 @@ fn decompressed(
     if compression == Compression::None {
         return Ok(body);
     }
-    // Records compress to a hundredth at best; what claims more is a bomb.
-    let plausible = body
-        .len()
-        .saturating_mul(EXPANSION_MAX)
-        .saturating_add(1 << 20);
-    let max = config.decompressed_bytes_max.as_usize().min(plausible);
+    let max = decompressed_max(body.len(), config);
     batch::decompress(compression, &body, max)
         .map(Bytes::from)
         .map_err(|e| BatchProblem::Corrupt(e.to_string()))
@@ -215,3 +242,6 @@ fn each_record(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
