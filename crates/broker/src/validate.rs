@@ -42,8 +42,7 @@ pub(crate) fn check(
         let records = decompressed(bytes, compression, config)?;
         each_record(&records, &header, topic, now_ms)?;
         match recompress {
-            Some(wanted) => batch::rebuild(&header, &records, wanted, topic.compression_level)
-                .map_err(|e| BatchProblem::Invalid(e.to_string()))?,
+            Some(wanted) => recompressed(&header, &records, wanted, topic)?,
             None => bytes.clone(),
         }
     } else {
@@ -63,6 +62,19 @@ pub(crate) fn check(
         max_timestamp: header.max_timestamp,
         stamp,
     })
+}
+
+/// The batch as the topic keeps it, which may be larger than what was sent.
+fn recompressed(
+    header: &BatchHeader,
+    records: &[u8],
+    wanted: Compression,
+    topic: &TopicConfig,
+) -> Result<Bytes, BatchProblem> {
+    let batch = batch::rebuild(header, records, wanted, topic.compression_level)
+        .map_err(|e| BatchProblem::Invalid(e.to_string()))?;
+    has_size(batch.len(), topic)?;
+    Ok(batch)
 }
 
 /// Exactly one batch of the current format, whole and undamaged.
@@ -92,21 +104,23 @@ fn whole_batch(bytes: &Bytes, topic: &TopicConfig) -> Result<BatchHeader, BatchP
             "more than one batch for a partition".to_owned(),
         ));
     }
-    if len > topic.max_message_bytes {
+    has_size(len, topic)?;
+    batch::check_crc(bytes).map_err(|e| BatchProblem::Corrupt(e.to_string()))?;
+    Ok(header)
+}
+
+fn has_size(bytes: usize, topic: &TopicConfig) -> Result<(), BatchProblem> {
+    if bytes > topic.max_message_bytes {
         return Err(BatchProblem::TooLarge {
-            bytes: len,
+            bytes,
             limit: topic.max_message_bytes,
         });
     }
     let segment = topic.stream.segment_bytes;
-    if len as u64 > segment {
-        return Err(BatchProblem::LargerThanSegment {
-            bytes: len,
-            segment,
-        });
+    if bytes as u64 > segment {
+        return Err(BatchProblem::LargerThanSegment { bytes, segment });
     }
-    batch::check_crc(bytes).map_err(|e| BatchProblem::Corrupt(e.to_string()))?;
-    Ok(header)
+    Ok(())
 }
 
 fn header_rules(header: &BatchHeader) -> Result<u32, BatchProblem> {
