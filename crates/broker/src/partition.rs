@@ -11,6 +11,7 @@ use base::{Offset, StreamId};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use store::{AppendOptions, Stream};
+use tracing::error;
 
 use crate::broker::Shared;
 use crate::error::Error;
@@ -50,6 +51,8 @@ pub struct Partition {
     epoch: i32,
     config: RwLock<Arc<TopicConfig>>,
     inner: Arc<Mutex<Inner>>,
+    /// Why it takes nothing more: who has sent what is not known any more.
+    fenced: Option<store::Error>,
     shared: Arc<Shared>,
 }
 
@@ -74,7 +77,16 @@ impl Partition {
         shared: Arc<Shared>,
     ) -> Result<Self, Error> {
         let limit = shared.config.producers_per_partition_max;
-        let producers = load_producers(&stream, limit, shared.clock.unix_ms())?;
+        let loaded = load_producers(&stream, limit, shared.clock.unix_ms());
+        let (producers, fenced) = match loaded {
+            Ok(producers) => (producers, None),
+            // One stream's damage is no reason to keep all others from their clients.
+            Err(Error::Store(damage @ store::Error::Damaged { .. })) => {
+                error!(%topic, stream = %stream.id(), error = %damage, "a damaged partition is fenced");
+                (ProducerTable::default(), Some(damage))
+            }
+            Err(error) => return Err(error),
+        };
         let inner = Arc::new(Mutex::new(Inner {
             producers,
             since_snapshot: 0,
@@ -93,6 +105,7 @@ impl Partition {
             epoch,
             config: RwLock::new(config),
             inner,
+            fenced,
             shared,
         })
     }
@@ -161,6 +174,12 @@ impl Partition {
         }
     }
 
+    /// Why it takes no batches, if it does not: damage that a start has met.
+    #[must_use]
+    pub fn fenced(&self) -> Option<&store::Error> {
+        self.fenced.as_ref()
+    }
+
     /// Validates one batch and queues it. Returns at once; the order of calls is the order in the
     /// log. [`Partition::acknowledged`] waits for the disk.
     ///
@@ -168,6 +187,9 @@ impl Partition {
     /// [`Error::Batch`], [`Error::Producer`], [`Error::Store`]; `store::Error::Busy` when the
     /// commit queue is full: wait for [`crate::Broker::room`] and try again.
     pub fn append(&self, batch: &Bytes) -> Result<Appended, Error> {
+        if let Some(damage) = &self.fenced {
+            return Err(Error::Store(damage.clone()));
+        }
         let config = self.config.read().clone();
         let now_ms = self.shared.clock.unix_ms();
         let checked = match validate::check(batch, &config, &self.shared.config, now_ms) {
@@ -251,6 +273,9 @@ impl Partition {
     /// Saves the producers' state; called at a clean shutdown, so that the next start replays
     /// nothing.
     pub(crate) fn snapshot(&self) {
+        if self.fenced.is_some() {
+            return;
+        }
         let inner = self.inner.lock();
         if inner.since_snapshot > 0 && !inner.producers.is_empty() {
             let next = self.stream.appended_end();

@@ -35,14 +35,14 @@ pub(crate) fn check(
     let compression = header
         .compression()
         .ok_or(BatchProblem::Compression(header.attributes & 0b111))?;
+    can_hold(count, bytes.len() - HEADER_LEN, compression, config)?;
     let recompress = topic.compression.filter(|wanted| *wanted != compression);
     let bounded_past = topic.timestamp_before_max_ms != i64::MAX;
     let batch = if topic.is_compacted() || bounded_past || recompress.is_some() {
         let records = decompressed(bytes, compression, config)?;
         each_record(&records, &header, topic, now_ms)?;
         match recompress {
-            Some(wanted) => batch::rebuild(&header, &records, wanted, topic.compression_level)
-                .map_err(|e| BatchProblem::Invalid(e.to_string()))?,
+            Some(wanted) => recompressed(&header, &records, wanted, topic)?,
             None => bytes.clone(),
         }
     } else {
@@ -62,6 +62,19 @@ pub(crate) fn check(
         max_timestamp: header.max_timestamp,
         stamp,
     })
+}
+
+/// The batch as the topic keeps it, which may be larger than what was sent.
+fn recompressed(
+    header: &BatchHeader,
+    records: &[u8],
+    wanted: Compression,
+    topic: &TopicConfig,
+) -> Result<Bytes, BatchProblem> {
+    let batch = batch::rebuild(header, records, wanted, topic.compression_level)
+        .map_err(|e| BatchProblem::Invalid(e.to_string()))?;
+    has_size(batch.len(), topic)?;
+    Ok(batch)
 }
 
 /// Exactly one batch of the current format, whole and undamaged.
@@ -91,21 +104,23 @@ fn whole_batch(bytes: &Bytes, topic: &TopicConfig) -> Result<BatchHeader, BatchP
             "more than one batch for a partition".to_owned(),
         ));
     }
-    if len > topic.max_message_bytes {
+    has_size(len, topic)?;
+    batch::check_crc(bytes).map_err(|e| BatchProblem::Corrupt(e.to_string()))?;
+    Ok(header)
+}
+
+fn has_size(bytes: usize, topic: &TopicConfig) -> Result<(), BatchProblem> {
+    if bytes > topic.max_message_bytes {
         return Err(BatchProblem::TooLarge {
-            bytes: len,
+            bytes,
             limit: topic.max_message_bytes,
         });
     }
     let segment = topic.stream.segment_bytes;
-    if len as u64 > segment {
-        return Err(BatchProblem::LargerThanSegment {
-            bytes: len,
-            segment,
-        });
+    if bytes as u64 > segment {
+        return Err(BatchProblem::LargerThanSegment { bytes, segment });
     }
-    batch::check_crc(bytes).map_err(|e| BatchProblem::Corrupt(e.to_string()))?;
-    Ok(header)
+    Ok(())
 }
 
 fn header_rules(header: &BatchHeader) -> Result<u32, BatchProblem> {
@@ -159,6 +174,38 @@ fn timestamp_in_bounds(
 /// How many times its size a batch may have once decompressed, beyond the first MiB.
 const EXPANSION_MAX: usize = 128;
 
+/// How large a body of `len` bytes may be once decompressed, in bytes.
+fn decompressed_max(len: usize, config: &Config) -> usize {
+    // Records compress to a hundredth at best; what claims more is a bomb.
+    let plausible = len.saturating_mul(EXPANSION_MAX).saturating_add(1 << 20);
+    config.decompressed_bytes_max.as_usize().min(plausible)
+}
+
+/// The shortest record, in bytes: its length, attributes, two differences, two lengths of -1, and no
+/// headers.
+const RECORD_MIN: usize = 7;
+
+/// Offsets are given out for as many records as a header says, and a segment has 32 bits for them:
+/// it says no more than `len` bytes can be.
+fn can_hold(
+    count: u32,
+    len: usize,
+    compression: Compression,
+    config: &Config,
+) -> Result<(), BatchProblem> {
+    let bytes = if compression == Compression::None {
+        len
+    } else {
+        decompressed_max(len, config)
+    };
+    if count as usize > bytes / RECORD_MIN {
+        return Err(BatchProblem::Invalid(format!(
+            "{count} records announced in {len} bytes"
+        )));
+    }
+    Ok(())
+}
+
 fn decompressed(
     bytes: &Bytes,
     compression: Compression,
@@ -168,12 +215,7 @@ fn decompressed(
     if compression == Compression::None {
         return Ok(body);
     }
-    // Records compress to a hundredth at best; what claims more is a bomb.
-    let plausible = body
-        .len()
-        .saturating_mul(EXPANSION_MAX)
-        .saturating_add(1 << 20);
-    let max = config.decompressed_bytes_max.as_usize().min(plausible);
+    let max = decompressed_max(body.len(), config);
     batch::decompress(compression, &body, max)
         .map(Bytes::from)
         .map_err(|e| BatchProblem::Corrupt(e.to_string()))
@@ -222,3 +264,6 @@ fn each_record(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,10 @@ struct Inner {
     waiting: Vec<Work>,
     pushed: u64,
     done: u64,
+    /// Nothing more is taken; what is there is still done.
     closed: bool,
+    /// Nobody does anything any more.
+    over: bool,
 }
 
 impl Queue {
@@ -140,20 +143,46 @@ impl Queue {
         self.room.notify_waiters();
     }
 
-    /// Waits until everything queued by now is done. Blocks.
+    /// Waits until everything queued by now is done, or never will be. Blocks.
     pub(crate) fn wait_done(&self) {
         let mut inner = self.inner.lock();
         let target = inner.pushed;
-        while inner.done < target && !inner.closed {
+        while inner.done < target && !inner.over {
             self.done.wait(&mut inner);
         }
+    }
+
+    /// Waits until its thread has come to its end, which it does once the queue is closed. Blocks.
+    pub(crate) fn wait_over(&self) {
+        let mut inner = self.inner.lock();
+        while !inner.over {
+            self.done.wait(&mut inner);
+        }
+    }
+
+    /// What its thread holds as long as it serves the queue.
+    pub(crate) fn serve(&self) -> Serving<'_> {
+        Serving(self)
     }
 
     /// Takes nothing more; what is queued is still done.
     pub(crate) fn close(&self) {
         self.inner.lock().closed = true;
         self.work.notify_all();
-        self.done.notify_all();
         self.room.notify_waiters();
+    }
+}
+
+/// Dropped when a queue's thread ends, however it does: nobody waits for it in vain.
+#[derive(Debug)]
+pub(crate) struct Serving<'a>(&'a Queue);
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.inner.lock();
+        (inner.closed, inner.over) = (true, true);
+        self.0.done.notify_all();
+        drop(inner);
+        self.0.room.notify_waiters();
     }
 }

@@ -262,6 +262,7 @@ impl<'a> Pass<'a> {
                 break;
             }
             taken += 1;
+            output.segment.note_written(segment.written_ms());
             let mut walk = segment.walk(segment.base).map_err(of_stream)?;
             while let Some((header, batch)) = walk.next().map_err(of_stream)? {
                 if !self.may_go_on() {
@@ -335,7 +336,7 @@ impl Output {
             return Ok(());
         }
         self.segment
-            .append(&self.chunks, interval)
+            .append(&self.chunks, interval, i64::MIN)
             .map_err(Failure::Aside)?;
         self.chunks.clear();
         Ok(())

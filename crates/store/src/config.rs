@@ -101,6 +101,14 @@ impl StreamConfig {
     }
 }
 
+impl StreamConfig {
+    /// Whether what is of `newest` (in milliseconds since 1970) and older is not kept any more.
+    pub(crate) fn is_expired(&self, newest: i64, now_ms: i64) -> bool {
+        let age = u64::try_from(now_ms.saturating_sub(newest)).unwrap_or(0);
+        self.cleanup.delete && self.retention_ms.is_some_and(|keep| age > keep)
+    }
+}
+
 impl Default for StreamConfig {
     fn default() -> Self {
         Self {

@@ -38,6 +38,14 @@ pub trait DiskFile: ReadAt + std::fmt::Debug {
     /// Whatever the disk answers.
     fn len(&self) -> io::Result<u64>;
 
+    /// When its bytes were last changed, in milliseconds since 1970; `None` where that is not kept.
+    ///
+    /// # Errors
+    /// Whatever the disk answers.
+    fn modified_ms(&self) -> io::Result<Option<i64>> {
+        Ok(None)
+    }
+
     /// Cuts it off.
     ///
     /// # Errors

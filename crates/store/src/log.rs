@@ -22,6 +22,10 @@ pub(crate) const FOLDER: &str = "streams";
 pub(crate) const REMOVED: &str = ".removed";
 /// How many batches go to the disk in one call.
 const CHUNKS_MAX: usize = 500;
+/// A segment that is smaller and younger (in milliseconds) than this is not ended by the times of
+/// records, which clients make up: each would cost a file.
+const SMALL: u64 = 1 << 20;
+const YOUNG: u64 = 60_000;
 
 /// A stream's folder.
 pub(crate) fn folder(id: StreamId) -> String {
@@ -82,10 +86,16 @@ impl Log {
             .max(self.state.end)
     }
 
+    /// One past the last offset that a start has found in segments.
+    pub(crate) fn found(&self) -> u64 {
+        self.segments.last().map_or(0, |segment| segment.next())
+    }
+
     /// Opens a folder that exists. `seen` gets the headers behind the checkpoint.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         id: StreamId,
+        now_ms: i64,
         mut seen: impl FnMut(&BatchHeader),
     ) -> Result<(Self, Opened), Error> {
         let mut log = Self::new(disk.clone(), id);
@@ -122,6 +132,9 @@ impl Log {
                 break;
             }
         }
+        for segment in &log.segments {
+            segment.note_opened(now_ms);
+        }
         let settled = log.file.as_ref().is_some_and(|file| file.was_settled());
         let begun = log.segments.last().is_some_and(|last| last.len() == 0);
         if opened.cut_off || log.dirty || begun || !settled {
@@ -130,8 +143,7 @@ impl Log {
             disk.sync_dir(&log.folder)
                 .map_err(|e| Error::disk("sync", disk.name(&log.folder), e))?;
         }
-        let found = log.segments.last().map_or(0, |segment| segment.next());
-        if found < log.state.end && opened.damage.is_none() {
+        if log.found() < log.state.end && opened.damage.is_none() {
             opened.damage = Some(log.lost());
         }
         Ok((log, opened))
@@ -265,17 +277,22 @@ impl Log {
         while let Some(first) = rest.first() {
             let active = self.active_for(first, config, now_ms)?;
             let mut len = active.len();
+            let begins = match len {
+                0 => first.max_timestamp,
+                _ => active.first_timestamp(),
+            };
             let mut taken = 0;
             for chunk in rest.iter().take(CHUNKS_MAX) {
                 let fits = len == 0 || len + chunk.len() as u64 <= config.segment_bytes;
-                if taken > 0 && (!fits || too_far(&active, chunk)) {
+                let apart = is_apart(begins, chunk, config) && may_end(&active, len, now_ms);
+                if taken > 0 && (!fits || apart || too_far(&active, chunk)) {
                     break;
                 }
                 len += chunk.len() as u64;
                 taken += 1;
             }
             let (now, later) = rest.split_at(taken.max(1));
-            active.append(now, config.index_interval_bytes)?;
+            active.append(now, config.index_interval_bytes, now_ms)?;
             rest = later;
         }
         Ok(())
@@ -290,27 +307,37 @@ impl Log {
     ) -> Result<Arc<Segment>, Error> {
         if let Some(active) = self.segments.last() {
             let full = active.len() > 0 && active.len() + chunk.len() as u64 > config.segment_bytes;
-            if !full && !too_far(active, chunk) && !is_old(active, config, now_ms) {
+            let apart = is_apart(active.first_timestamp(), chunk, config)
+                && may_end(active, active.len(), now_ms);
+            if !full && !apart && !too_far(active, chunk) {
                 return Ok(active.clone());
             }
             active.sync(&*self.disk)?;
         }
-        let segment = Arc::new(Segment::create(&*self.disk, &self.folder, chunk.base)?);
+        let segment = Arc::new(Segment::create(
+            &*self.disk,
+            &self.folder,
+            chunk.base,
+            now_ms,
+        )?);
         self.segments.push(segment.clone());
         Ok(segment)
     }
 
-    /// Begins a new segment with the next append, if the newest is old enough.
+    /// Begins a new segment with the next append, if the newest is old enough for that or for being
+    /// deleted.
     pub(crate) fn roll_old(&mut self, config: &StreamConfig, now_ms: i64) -> Result<bool, Error> {
         let Some(active) = self.segments.last().cloned() else {
             return Ok(false);
         };
-        if active.len() == 0 || !is_old(&active, config, now_ms) {
+        // Only what is not the newest segment is deleted.
+        let is_expired = config.is_expired(newest(&active), now_ms);
+        if active.len() == 0 || !(is_old(&active, config, now_ms) || is_expired) {
             return Ok(false);
         }
         self.unless_failed(|log| {
             active.sync(&*log.disk)?;
-            let segment = Segment::create(&*log.disk, &log.folder, active.next())?;
+            let segment = Segment::create(&*log.disk, &log.folder, active.next(), now_ms)?;
             log.segments.push(Arc::new(segment));
             log.dirty = true;
             Ok(true)
@@ -409,11 +436,7 @@ impl Log {
                 .is_some_and(|max| size - segment.len() >= max);
             // Compaction has left nothing in it.
             let empty = segment.len() == 0;
-            let too_old = config.retention_ms.is_some_and(|keep| {
-                let keep = i64::try_from(keep).unwrap_or(i64::MAX);
-                segment.max_timestamp() >= 0
-                    && segment.max_timestamp() < now_ms.saturating_sub(keep)
-            });
+            let too_old = config.is_expired(newest(segment), now_ms);
             if !too_large && !too_old && !empty && next.base > start {
                 break;
             }
@@ -454,8 +477,33 @@ fn too_far(segment: &Segment, chunk: &Chunk) -> bool {
     i32::try_from(chunk.next - segment.base).is_err()
 }
 
+/// Whether a chunk's time is so far from that of the segment's first records that a new segment
+/// begins with it. Times are compared with each other: how old they are says nothing.
+fn is_apart(begins: i64, chunk: &Chunk, config: &StreamConfig) -> bool {
+    let apart = chunk.max_timestamp.saturating_sub(begins);
+    begins >= 0 && u64::try_from(apart).is_ok_and(|apart| apart > config.segment_age_max())
+}
+
+/// The time by which the age of a segment's newest record counts: its own, or when it was written.
+fn newest(segment: &Segment) -> i64 {
+    match segment.max_timestamp() {
+        known @ 0.. => known,
+        _ => segment.written_ms(),
+    }
+}
+
+fn may_end(segment: &Segment, len: u64, now_ms: i64) -> bool {
+    len >= SMALL || segment.age(now_ms) >= YOUNG
+}
+
+/// Whether the clock says that a segment takes no more. Of what is compacted the records' age
+/// counts, because they have to be compacted by then; small segments are joined there.
 fn is_old(segment: &Segment, config: &StreamConfig, now_ms: i64) -> bool {
-    let age = now_ms.saturating_sub(segment.first_timestamp());
-    segment.first_timestamp() >= 0
-        && u64::try_from(age).is_ok_and(|age| age > config.segment_age_max())
+    let age = match segment.first_timestamp() {
+        first @ 0.. if config.cleanup.compact => {
+            u64::try_from(now_ms.saturating_sub(first)).unwrap_or(0)
+        }
+        _ => segment.age(now_ms),
+    };
+    age > config.segment_age_max()
 }

@@ -74,6 +74,10 @@ struct Inner {
     /// How many index entries are in their file.
     saved: usize,
     since_entry: u64,
+    /// When it was made, in milliseconds since 1970; of one that was there at the start, the start.
+    created_ms: i64,
+    /// When something was last written to it, in milliseconds since 1970, as far as that is known.
+    written_ms: i64,
     /// When the first tombstones in it may go, as far as that is known; `i64::MAX` for never.
     horizon: i64,
 }
@@ -93,7 +97,12 @@ pub(crate) fn path(folder: &str, base: u64, ending: &str) -> String {
 
 impl Segment {
     /// A new, empty one.
-    pub(crate) fn create(disk: &dyn Disk, folder: &str, base: u64) -> Result<Self, Error> {
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        folder: &str,
+        base: u64,
+        now_ms: i64,
+    ) -> Result<Self, Error> {
         let path = path(folder, base, "log");
         let fails = |action| {
             let shown = disk.name(&path);
@@ -109,7 +118,10 @@ impl Segment {
                 .map_err(fails("create the index of"))?;
         }
         disk.sync_dir(folder).map_err(fails("sync the folder of"))?;
-        Ok(Self::with(disk, folder, base, file, Index::default()))
+        let new = Self::with(disk, folder, base, file, Index::default());
+        new.note_written(now_ms);
+        new.inner.write().created_ms = now_ms;
+        Ok(new)
     }
 
     /// A new, empty one in a file with another ending. It gets its name and its indexes when it
@@ -158,6 +170,8 @@ impl Segment {
                 index,
                 saved,
                 since_entry: u64::MAX / 2,
+                created_ms: i64::MIN,
+                written_ms: i64::MIN,
                 horizon: i64::MAX,
             }),
             verified: Mutex::default(),
@@ -180,6 +194,30 @@ impl Segment {
     /// The first batch's timestamp, -1 for none.
     pub(crate) fn first_timestamp(&self) -> i64 {
         self.inner.read().first_timestamp
+    }
+
+    /// For how long it has been there, in milliseconds, counted from the start at the longest.
+    pub(crate) fn age(&self, now_ms: i64) -> u64 {
+        since(self.inner.read().created_ms, now_ms)
+    }
+
+    /// Something has been written to it at `at`, in milliseconds since 1970.
+    pub(crate) fn note_written(&self, at: i64) {
+        let mut inner = self.inner.write();
+        inner.written_ms = inner.written_ms.max(at);
+    }
+
+    /// It was there when the process started, at `now_ms`. What its file says of when it was written
+    /// counts for records that do not say it themselves.
+    pub(crate) fn note_opened(&self, now_ms: i64) {
+        let written = self.file.modified_ms().ok().flatten();
+        self.note_written(written.unwrap_or(now_ms).min(now_ms));
+        self.inner.write().created_ms = now_ms;
+    }
+
+    /// When something was last written to it, in milliseconds since 1970.
+    pub(crate) fn written_ms(&self) -> i64 {
+        self.inner.read().written_ms
     }
 
     /// When the first tombstones in it may go, in milliseconds since 1970, as far as that is
@@ -240,7 +278,7 @@ impl Segment {
     }
 
     /// Appends batches, with one system call per thousand parts. They count when it returns.
-    pub(crate) fn append(&self, chunks: &[Chunk], interval: u64) -> Result<(), Error> {
+    pub(crate) fn append(&self, chunks: &[Chunk], interval: u64, now_ms: i64) -> Result<(), Error> {
         let start = self.len();
         let mut parts = Vec::with_capacity(chunks.len() * 2);
         for chunk in chunks {
@@ -262,6 +300,7 @@ impl Segment {
             );
         }
         let end = inner.len;
+        inner.written_ms = inner.written_ms.max(now_ms);
         drop(inner);
         self.verified.lock().add(start, end);
         Ok(())
@@ -531,6 +570,10 @@ impl Segment {
         }
         Ok(())
     }
+}
+
+fn since(at: i64, now_ms: i64) -> u64 {
+    u64::try_from(now_ms.saturating_sub(at)).unwrap_or(0)
 }
 
 fn broken(position: u64, what: &str) -> ScanEnd {

@@ -196,18 +196,24 @@ impl Store {
     /// [`Error::Stopped`]; whatever the disk answers: then the store has stopped.
     pub fn remove(&self, id: StreamId) -> Result<(), Error> {
         self.0.check_running()?;
+        // A close waits for it.
+        let _held = self.0.upkeep.read();
         let Some(stream) = self.0.find(id) else {
             return Ok(());
         };
         {
+            // Behind everything that was appended, and nothing comes behind it.
             let tail = stream.tail.lock();
-            if !stream.removed.swap(true, Ordering::AcqRel) {
+            if !stream.removed.load(Ordering::Acquire) {
+                if !self.0.commits.push(Work::Removed(id)) {
+                    return Err(Error::Stopped(Arc::from("the store is closing")));
+                }
+                stream.removed.store(true, Ordering::Release);
                 let unflushed = tail.from(tail.flushed).map(crate::tail::Chunk::len).sum();
                 self.0.cache.dropped(unflushed);
             }
         }
         stream.end_waits();
-        self.0.commits.push(Work::Removed(id));
         self.0.commits.wait_done();
         self.0.check_running()?;
         // Only now: the flusher gives back files with entries of streams that it does not find. It

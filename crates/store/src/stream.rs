@@ -112,7 +112,9 @@ impl Shared {
         checkpoint: bool,
     ) -> Result<(), Error> {
         let mut log = self.log.lock();
-        if self.removed.load(Ordering::Acquire) {
+        // Nothing has been appended to a fenced one. A checkpoint of what a start has found of it
+        // would give up the rest, which may be intact.
+        if self.removed.load(Ordering::Acquire) || self.fenced.get().is_some() {
             return Ok(());
         }
         let (chunks, epochs) = {
@@ -372,10 +374,14 @@ impl Stream {
     /// Blocks.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] beyond the end; whatever the disk answers: then the store has stopped.
+    /// [`Error::OutOfRange`] beyond the end; [`Error::Damaged`] of a fenced stream; whatever the disk
+    /// answers: then the store has stopped.
     pub fn trim_to(&self, start: Offset) -> Result<Offset, Error> {
         let store = self.0.store()?;
         store.check_running()?;
+        if let Some(error) = self.0.fenced.get() {
+            return Err(error.clone());
+        }
         let end = self.0.durable.get();
         if start.0 > end {
             return Err(Error::OutOfRange {

@@ -1,9 +1,13 @@
 //! The write-ahead log: what is acknowledged is here first, all streams in one sequence.
 //!
-//! A file is a run of frames: 56 bytes of header, the payload, padding to 8 bytes. Files are
+//! A file is a run of frames: 64 bytes of header, the payload, padding to 8 bytes. Files are
 //! allocated at full size and used again under a new number; a frame carries the number of the
 //! file it was written for, so that leftovers are no entries. The first frame of a file says where
 //! the file before it ended.
+//!
+//! Payloads are what clients send, and after a crash frames are looked for behind bytes that are
+//! none. So every file has a random [`Key`], known to nobody outside, that each of its frames
+//! carries: bytes in a payload that look like a frame lack it (docs/adr/0006).
 //!
 //! The committer writes all frames of one *write* with one call and syncs once, and has one write
 //! under way at a time. So only the frames of the newest write can be torn, and they were never
@@ -18,25 +22,56 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use base::{HashMap, StreamId, TopicId};
+use base::{HashMap, Rng, StreamId, TopicId};
 use parking_lot::Mutex;
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::tail::Chunk;
 
-pub(crate) use replay::{Found, replay};
+pub(crate) use replay::{Found, Replay, replay};
 
 /// Where the files are.
 pub(crate) const FOLDER: &str = "wal";
-const MAGIC: u32 = 0x5354_4c31;
-pub(crate) const HEADER_LEN: usize = 56;
+const MAGIC: u32 = 0x5354_4c32;
+const HEADER_LEN: usize = 64;
 /// Frames begin at multiples of this.
 const ALIGN: usize = 8;
 /// How many files are kept for use.
 const SPARES_MAX: usize = 2;
+
+/// What tells the frames of one file from everything else.
+type Key = u64;
+
+/// How frames are laid out: format 1 has no keys, and is only read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    V1,
+    V2,
+}
+
+impl Layout {
+    fn magic(self) -> u32 {
+        match self {
+            Self::V1 => 0x5354_4c31,
+            Self::V2 => MAGIC,
+        }
+    }
+
+    fn header_len(self) -> usize {
+        match self {
+            Self::V1 => 56,
+            Self::V2 => HEADER_LEN,
+        }
+    }
+
+    /// How long a frame with a payload of `length` bytes is.
+    fn padded(self, length: usize) -> usize {
+        (self.header_len() + length).next_multiple_of(ALIGN)
+    }
+}
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +97,8 @@ pub(crate) struct Frame {
     pub(crate) file: u64,
     pub(crate) write: u64,
     pub(crate) stream: StreamId,
+    /// That of its file; 0 in [`Layout::V1`].
+    key: Key,
 }
 
 impl Frame {
@@ -75,20 +112,22 @@ impl Frame {
         bytes[24..32].copy_from_slice(&self.write.to_le_bytes());
         bytes[32..48].copy_from_slice(self.stream.topic.0.as_bytes());
         bytes[48..52].copy_from_slice(&self.stream.partition.to_le_bytes());
+        bytes[56..64].copy_from_slice(&self.key.to_le_bytes());
         let crc = checksum(&bytes[8..], payload.iter().copied());
         bytes[4..8].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
-    /// Reads a header; `None` when the bytes are none. The checksum is not looked at.
-    fn decode(bytes: &[u8; HEADER_LEN]) -> Option<Self> {
+    /// Reads a header; `None` when the bytes are none. The checksum is not looked at. Of the bytes
+    /// only those count that a header of `layout` has.
+    fn decode(bytes: &[u8; HEADER_LEN], layout: Layout) -> Option<Self> {
         let word =
             |at: usize| -> [u8; 4] { [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]] };
         let long = |at: usize| {
             u64::from(u32::from_le_bytes(word(at)))
                 | (u64::from(u32::from_le_bytes(word(at + 4))) << 32)
         };
-        if u32::from_le_bytes(word(0)) != MAGIC {
+        if u32::from_le_bytes(word(0)) != layout.magic() {
             return None;
         }
         let kind = match bytes[12] {
@@ -109,6 +148,10 @@ impl Frame {
                 topic,
                 partition: u32::from_le_bytes(word(48)),
             },
+            key: match layout {
+                Layout::V1 => 0,
+                Layout::V2 => long(56),
+            },
         })
     }
 }
@@ -118,12 +161,15 @@ fn checksum<'a>(header: &[u8], payload: impl Iterator<Item = &'a [u8]>) -> u32 {
 }
 
 fn padded(length: usize) -> usize {
-    (HEADER_LEN + length).next_multiple_of(ALIGN)
+    Layout::V2.padded(length)
 }
 
 pub(crate) fn path(number: u64) -> String {
     format!("{FOLDER}/{number:016}.wal")
 }
+
+/// The ending of a file with entries that no start could put in their place.
+const KEPT: &str = "kept";
 
 fn spare_path(number: u64) -> String {
     format!("{FOLDER}/{number:016}.spare")
@@ -159,6 +205,7 @@ impl Entry {
 #[derive(Debug)]
 struct File {
     number: u64,
+    key: Key,
     file: Arc<dyn DiskFile>,
     capacity: u64,
     position: u64,
@@ -172,6 +219,8 @@ struct File {
 pub(crate) struct Wal {
     disk: Arc<dyn Disk>,
     file_bytes: u64,
+    /// Makes the files' keys. They are secrets: a seed would give them away.
+    rng: Rng,
     inner: Mutex<Inner>,
 }
 
@@ -195,6 +244,7 @@ impl Wal {
         Self {
             disk,
             file_bytes,
+            rng: Rng::system(),
             inner: Mutex::new(inner),
         }
     }
@@ -245,14 +295,18 @@ impl Wal {
     }
 
     fn write_frames(&self, entries: &[Entry]) -> Result<(), Error> {
-        let (file, number, position, write) = {
+        let (file, number, key, position, write) = {
             let mut inner = self.inner.lock();
             inner.write += 1;
             let write = inner.write;
-            let Some(file) = inner.files.back() else {
-                return Ok(());
-            };
-            (file.file.clone(), file.number, file.position, write)
+            let file = inner.files.back().ok_or_else(no_file)?;
+            (
+                file.file.clone(),
+                file.number,
+                file.key,
+                file.position,
+                write,
+            )
         };
         let last = entries.len().saturating_sub(1);
         let headers: Vec<[u8; HEADER_LEN]> = entries
@@ -269,6 +323,7 @@ impl Wal {
                     file: number,
                     write,
                     stream: entry.stream(),
+                    key,
                 };
                 frame.encode(&entry.payload())
             })
@@ -315,7 +370,7 @@ impl Wal {
 
     /// Notes, without waiting for the disk, that everything written is durable.
     pub(crate) fn note_synced(&self) -> Result<(), Error> {
-        let (file, number, position, write) = {
+        let (file, number, key, position, write) = {
             let inner = self.inner.lock();
             let Some(file) = inner.files.back() else {
                 return Ok(());
@@ -323,7 +378,13 @@ impl Wal {
             if file.position + HEADER_LEN as u64 > file.capacity {
                 return Ok(());
             }
-            (file.file.clone(), file.number, file.position, inner.write)
+            (
+                file.file.clone(),
+                file.number,
+                file.key,
+                file.position,
+                inner.write,
+            )
         };
         let frame = Frame {
             kind: Kind::Synced,
@@ -335,6 +396,7 @@ impl Wal {
                 topic: TopicId(Uuid::nil()),
                 partition: 0,
             },
+            key,
         };
         file.write_at(&mut [IoSlice::new(&frame.encode(&[]))], position)
             .map_err(|e| Error::disk("write", self.disk.name(&path(number)), e))
@@ -343,9 +405,7 @@ impl Wal {
     fn sync(&self) -> Result<(), Error> {
         let (file, number) = {
             let inner = self.inner.lock();
-            let Some(file) = inner.files.back() else {
-                return Ok(());
-            };
+            let file = inner.files.back().ok_or_else(no_file)?;
             (file.file.clone(), file.number)
         };
         file.sync()
@@ -379,20 +439,11 @@ impl Wal {
         self.disk
             .sync_dir(FOLDER)
             .map_err(fails("sync the folder of"))?;
-        let frame = Frame {
-            kind: Kind::Start,
-            last: true,
-            length: u32::try_from(payload.len()).unwrap_or(0),
-            file: number,
-            write: self.inner.lock().write,
-            stream: StreamId {
-                topic: TopicId(Uuid::nil()),
-                partition: 0,
-            },
-        };
-        let mut bytes = frame.encode(&[&payload]).to_vec();
-        bytes.extend_from_slice(&payload);
-        bytes.resize(padded(payload.len()), 0);
+        let mut key = [0; 8];
+        self.rng.fill_secret(&mut key);
+        let key = Key::from_le_bytes(key);
+        let write = self.inner.lock().write;
+        let bytes = start_frame((number, key), write, &payload);
         file.write_at(&mut [IoSlice::new(&bytes)], 0)
             .map_err(fails("write"))?;
         file.sync().map_err(fails("sync"))?;
@@ -400,6 +451,7 @@ impl Wal {
         let streams = HashMap::default();
         let new = File {
             number,
+            key,
             file,
             capacity,
             position: first,
@@ -447,6 +499,11 @@ impl Wal {
     }
 }
 
+/// What was to be written has no place: acknowledged, it would be lost.
+fn no_file() -> Error {
+    Error::Stopped(Arc::from("the write-ahead log has no file to write to"))
+}
+
 /// Takes a file out of the log: to be used again, or for good.
 pub(crate) fn discard(disk: &dyn Disk, number: u64, keep: bool) -> std::io::Result<()> {
     if keep {
@@ -455,6 +512,47 @@ pub(crate) fn discard(disk: &dyn Disk, number: u64, keep: bool) -> std::io::Resu
         disk.remove(&path(number))?;
     }
     disk.sync_dir(FOLDER)
+}
+
+/// The first frame of a file.
+fn start_frame((number, key): (u64, Key), write: u64, payload: &[u8]) -> Vec<u8> {
+    let frame = Frame {
+        kind: Kind::Start,
+        last: true,
+        length: u32::try_from(payload.len()).unwrap_or(0),
+        file: number,
+        write,
+        stream: StreamId {
+            topic: TopicId(Uuid::nil()),
+            partition: 0,
+        },
+        key,
+    };
+    let mut bytes = frame.encode(&[payload]).to_vec();
+    bytes.extend_from_slice(payload);
+    bytes.resize(padded(payload.len()), 0);
+    bytes
+}
+
+/// Takes a file out of the log and keeps it, for a person: nothing here reads it again.
+pub(crate) fn keep_aside(disk: &dyn Disk, number: u64) -> Result<(), Error> {
+    let kept = format!("{FOLDER}/{number:016}.{KEPT}");
+    disk.rename(&path(number), &kept)
+        .and_then(|()| disk.sync_dir(FOLDER))
+        .map_err(|e| Error::disk("rename to", disk.name(&kept), e))?;
+    warn!(
+        path = disk.name(&kept),
+        "kept: it has entries that were lost"
+    );
+    Ok(())
+}
+
+/// Removes a file that was free for use.
+pub(crate) fn discard_spare(disk: &dyn Disk, number: u64) -> Result<(), Error> {
+    let path = spare_path(number);
+    disk.remove(&path)
+        .and_then(|()| disk.sync_dir(FOLDER))
+        .map_err(|e| Error::disk("remove", disk.name(&path), e))
 }
 
 fn start_payload(before: Option<(u64, u64)>) -> Vec<u8> {

@@ -11,7 +11,7 @@ pub use durable::Positions;
 pub(super) use durable::may_commit;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use base::metrics::Counter;
@@ -45,6 +45,15 @@ struct Inner {
     table: Mutex<HashMap<String, Arc<Mutex<Slot>>>>,
     alarms: Mutex<BTreeSet<(Instant, String)>>,
     alarm: Notify,
+    /// Parts of the groups' topic that a start could not read.
+    fenced: OnceLock<Fenced>,
+}
+
+/// Of the partitions of the groups' topic, those whose groups are not known, and why.
+#[derive(Debug)]
+struct Fenced {
+    partitions: u32,
+    damaged: HashMap<u32, String>,
 }
 
 #[derive(Debug)]
@@ -134,10 +143,25 @@ impl Groups {
             table: Mutex::new(HashMap::default()),
             alarms: Mutex::new(BTreeSet::new()),
             alarm: Notify::new(),
+            fenced: OnceLock::new(),
         }));
         groups.spawn_timer();
         groups.spawn_expiry();
         groups
+    }
+
+    /// That the group is known, if there is one: what has been read of it is all of it.
+    ///
+    /// # Errors
+    /// [`GroupError::Unavailable`] when its part of the groups' topic is damaged.
+    pub fn check(&self, name: &str) -> Result<(), GroupError> {
+        let Some(fenced) = self.0.fenced.get() else {
+            return Ok(());
+        };
+        match fenced.damaged.get(&durable::shard(name, fenced.partitions)) {
+            Some(why) => Err(GroupError::Unavailable(why.clone())),
+            None => Ok(()),
+        }
     }
 
     fn find(&self, name: &str) -> Option<Arc<Mutex<Slot>>> {
@@ -182,6 +206,7 @@ impl Groups {
         make: bool,
         step: impl FnOnce(&mut Group, Instant) -> (T, Todo),
     ) -> Result<T, GroupError> {
+        self.check(name)?;
         let slot = loop {
             let found = if make {
                 Some(self.find_or_make(name)?)

@@ -84,6 +84,14 @@ impl DiskFile for OpenFile {
         Ok(self.0.metadata()?.len())
     }
 
+    fn modified_ms(&self) -> io::Result<Option<i64>> {
+        let modified = self.0.metadata()?.modified()?;
+        let since = modified.duration_since(std::time::UNIX_EPOCH);
+        Ok(since
+            .ok()
+            .and_then(|since| i64::try_from(since.as_millis()).ok()))
+    }
+
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
     }

@@ -21,7 +21,7 @@ use crate::log::{self, Log};
 use crate::metrics::StoreMetrics;
 use crate::stream::Shared as StreamShared;
 use crate::tail::Chunk;
-use crate::wal::{self, Found, Wal};
+use crate::wal::{self, Found, Layout, Replay, Wal};
 
 /// Held by the process that has the directory open.
 const LOCK: &str = "lock";
@@ -29,8 +29,8 @@ const LOCK: &str = "lock";
 const FORMAT: &str = "format";
 /// What that file is called until it is whole.
 const FORMAT_NEW: &str = "format.new";
-/// The newest format that is known.
-const FORMAT_MAX: u32 = 1;
+/// The newest format that is known. 1 had no keys in the write-ahead log (docs/adr/0006).
+const FORMAT_MAX: u32 = 2;
 /// There when the last run ended in order.
 pub(super) const CLEAN: &str = "clean";
 
@@ -44,31 +44,35 @@ impl Store {
     pub fn open(config: Config, parts: Parts) -> Result<Self, Error> {
         let started = parts.clock.now();
         let disk = parts.disk.clone();
-        let lock = take(&*disk)?;
+        let (lock, format) = take(&*disk)?;
         let mut report = RecoveryReport {
             clean: take_clean_mark(&*disk)?,
             ..RecoveryReport::default()
         };
-        let mut recovered = Recovered::open_streams(&disk, &mut report)?;
-        let replay = wal::replay(&*disk, |found| recovered.replay(found))?;
+        let now_ms = parts.clock.unix_ms();
+        let mut recovered = Recovered::open_streams(&disk, now_ms, &mut report)?;
+        let layout = if format < FORMAT_MAX {
+            Layout::V1
+        } else {
+            Layout::V2
+        };
+        let mut replay = wal::replay(&*disk, layout, |found| recovered.replay(found))?;
         report.replayed = replay.entries;
         report.replayed_bytes = replay.bytes;
-        report.damage.extend(replay.damage);
+        let keep = !replay.damage.is_empty() || recovered.skipped;
+        report.damage.append(&mut replay.damage);
         report.damage.extend(recovered.gaps());
+        // Up to here nothing of what was acknowledged has been changed.
         if !config.accept_damage
             && let Some(first) = report.damage.first()
         {
             return Err(first.clone());
         }
-        let last = replay
-            .files
-            .iter()
-            .chain(&replay.spares)
-            .max()
-            .copied()
-            .unwrap_or(0);
-        let now_ms = parts.clock.unix_ms();
-        recovered.finish(&*disk, &replay.files, now_ms)?;
+        let last = replay.last();
+        recovered.finish(&*disk, (&replay.files, keep), now_ms)?;
+        if format < FORMAT_MAX {
+            upgrade(&*disk, &mut replay)?;
+        }
         report.streams = recovered.logs.len();
         report.took = parts.clock.now().saturating_duration_since(started);
         let wal = Wal::new(disk, config.wal_file_bytes.0, last, replay.spares);
@@ -164,7 +168,8 @@ fn unconfigured() -> StreamConfig {
     }
 }
 
-fn check_format(disk: &dyn Disk) -> Result<(), Error> {
+/// The format of the directory, which is the newest when there was none.
+fn check_format(disk: &dyn Disk) -> Result<u32, Error> {
     let fails = |action| {
         let shown = disk.name(FORMAT);
         move |e| Error::disk(action, shown, e)
@@ -180,15 +185,15 @@ fn check_format(disk: &dyn Disk) -> Result<(), Error> {
         .trim_matches(['\0', '\n', ' '])
         .to_owned();
     match text.parse::<u32>() {
-        Ok(format) if format <= FORMAT_MAX => Ok(()),
-        Ok(_) => Err(Error::TooNew {
+        Ok(format @ 1..=FORMAT_MAX) => Ok(format),
+        Ok(format) if format > FORMAT_MAX => Err(Error::TooNew {
             path: disk.name(FORMAT),
             found: text,
             known: FORMAT_MAX,
         }),
         // A name without its bytes is what a crash may leave of a file that was never synced.
         Err(_) if text.is_empty() => write_format(disk),
-        Err(_) => Err(Error::Damaged {
+        _ => Err(Error::Damaged {
             path: disk.name(FORMAT),
             position: 0,
             what: format!("{text:?} is no format"),
@@ -197,7 +202,7 @@ fn check_format(disk: &dyn Disk) -> Result<(), Error> {
 }
 
 /// Says in which format the directory is. The name comes last: it never stands for half a file.
-fn write_format(disk: &dyn Disk) -> Result<(), Error> {
+fn write_format(disk: &dyn Disk) -> Result<u32, Error> {
     let fails = |action| {
         let shown = disk.name(FORMAT);
         move |e| Error::disk(action, shown, e)
@@ -210,11 +215,23 @@ fn write_format(disk: &dyn Disk) -> Result<(), Error> {
     file.sync().map_err(fails("sync"))?;
     disk.rename(FORMAT_NEW, FORMAT)
         .map_err(fails("rename to"))?;
-    disk.sync_dir("").map_err(fails("sync the folder of"))
+    disk.sync_dir("").map_err(fails("sync the folder of"))?;
+    Ok(FORMAT_MAX)
+}
+
+/// Makes a directory of an older format, whose write-ahead log is empty, one of the newest.
+fn upgrade(disk: &dyn Disk, replay: &mut Replay) -> Result<(), Error> {
+    // They are full of frames without keys.
+    for number in replay.spares.drain(..) {
+        wal::discard_spare(disk, number)?;
+    }
+    write_format(disk)?;
+    info!(format = FORMAT_MAX, "the directory has a newer format now");
+    Ok(())
 }
 
 /// Locks the directory, looks at its format, and makes the folders in it.
-fn take(disk: &dyn Disk) -> Result<Box<dyn DiskLock>, Error> {
+fn take(disk: &dyn Disk) -> Result<(Box<dyn DiskLock>, u32), Error> {
     let lock = disk.lock(LOCK).map_err(|error| {
         let path = disk.name(LOCK);
         if error.kind() == ErrorKind::WouldBlock {
@@ -223,7 +240,7 @@ fn take(disk: &dyn Disk) -> Result<Box<dyn DiskLock>, Error> {
             Error::disk("lock", path, error)
         }
     })?;
-    check_format(disk)?;
+    let format = check_format(disk)?;
     for folder in [wal::FOLDER, log::FOLDER] {
         disk.create_dir(folder)
             .map_err(|e| Error::disk("create", disk.name(folder), e))?;
@@ -233,7 +250,7 @@ fn take(disk: &dyn Disk) -> Result<Box<dyn DiskLock>, Error> {
         disk.sync_dir(folder)
             .map_err(|e| Error::disk("sync", disk.name(folder), e))?;
     }
-    Ok(lock)
+    Ok((lock, format))
 }
 
 /// Whether the last run ended in order; this one has not.
@@ -258,18 +275,28 @@ struct Recovered {
     /// Streams that are no more, and what their folders are called now. Those go last: a start that
     /// crashes may have read of a removal what was not durable yet.
     removed: HashMap<StreamId, String>,
+    /// Streams that the write-ahead log says are no more.
+    doomed: HashMap<StreamId, Log>,
     /// Streams of which the write-ahead log goes on where neither it nor a segment has been.
     gaps: Vec<StreamId>,
+    /// Whether the write-ahead log has intact entries for which there is no place.
+    skipped: bool,
 }
 
 impl Recovered {
-    fn open_streams(disk: &Arc<dyn Disk>, report: &mut RecoveryReport) -> Result<Self, Error> {
+    fn open_streams(
+        disk: &Arc<dyn Disk>,
+        now_ms: i64,
+        report: &mut RecoveryReport,
+    ) -> Result<Self, Error> {
         let mut this = Self {
             disk: disk.clone(),
             logs: HashMap::default(),
             chunks: HashMap::default(),
             removed: HashMap::default(),
+            doomed: HashMap::default(),
             gaps: Vec::new(),
+            skipped: false,
         };
         let names = disk
             .list(log::FOLDER)
@@ -289,7 +316,7 @@ impl Recovered {
                 continue;
             }
             let mut epochs = Vec::new();
-            let (mut log, opened) = Log::open(disk.clone(), id, |header| {
+            let (mut log, opened) = Log::open(disk.clone(), id, now_ms, |header| {
                 epochs.push((
                     header.leader_epoch,
                     u64::try_from(header.base_offset).unwrap_or(0),
@@ -303,18 +330,17 @@ impl Recovered {
         Ok(this)
     }
 
-    /// An entry of the write-ahead log.
+    /// An entry of the write-ahead log. Changes nothing on the disk: what follows may be damaged.
     fn replay(&mut self, found: Found) -> Result<(), Error> {
         match found {
             Found::Removed(id) => {
                 self.chunks.remove(&id);
-                if let Some((mut log, _)) = self.logs.remove(&id)
-                    && let Some(gone) = log.set_aside()?
-                {
-                    self.removed.insert(id, gone);
+                if let Some((log, _)) = self.logs.remove(&id) {
+                    self.doomed.insert(id, log);
                 }
             }
-            Found::Append(id, _) if self.removed.contains_key(&id) => {}
+            Found::Append(id, _)
+                if self.removed.contains_key(&id) || self.doomed.contains_key(&id) => {}
             Found::Append(id, batch) => {
                 let header = BatchHeader::parse(&batch)?;
                 let base = u64::try_from(header.base_offset).unwrap_or(u64::MAX);
@@ -326,10 +352,16 @@ impl Recovered {
                 let chunks = self.chunks.entry(id).or_default();
                 let end = chunks.last().map_or_else(|| log.end(), |chunk| chunk.next);
                 let next = header.next_offset();
-                if next <= end || fence.is_some() {
+                if fence.is_some() {
+                    // Also what the segments should have: what they have may be damaged.
+                    self.skipped |= next > log.found();
+                    return Ok(());
+                }
+                if next <= end {
                     return Ok(());
                 }
                 if base != end {
+                    self.skipped = true;
                     self.gaps.push(id);
                     *fence = Some(Error::Damaged {
                         path: self.disk.name(&log::folder(id)),
@@ -357,24 +389,41 @@ impl Recovered {
         self.gaps.iter().filter_map(fence).collect()
     }
 
-    /// Moves what was replayed to segments; the write-ahead log can then begin anew.
-    fn finish(&mut self, disk: &dyn Disk, files: &[u64], now_ms: i64) -> Result<(), Error> {
+    /// Moves what was replayed to segments; the write-ahead log can then begin anew. Its files go,
+    /// or are kept aside.
+    fn finish(
+        &mut self,
+        disk: &dyn Disk,
+        (files, keep): (&[u64], bool),
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        for (id, mut log) in self.doomed.drain() {
+            if let Some(gone) = log.set_aside()? {
+                self.removed.insert(id, gone);
+            }
+        }
         for (id, chunks) in std::mem::take(&mut self.chunks) {
             let Some((log, _)) = self.logs.get_mut(&id) else {
                 continue;
             };
             log.append(&chunks, &StreamConfig::default(), now_ms)?;
         }
-        for (log, fence) in self.logs.values_mut() {
+        for (id, (log, fence)) in &mut self.logs {
             // Epochs of which everything was lost never were.
             let end = log.end();
             log.state.epochs.retain(|(_, start)| *start < end);
-            if log.is_dirty() && fence.is_none() {
+            // A damaged checkpoint or segment stays as it is. What lies before a gap in the write-ahead
+            // log is sound, and is nowhere else any more.
+            if log.is_dirty() && (fence.is_none() || self.gaps.contains(id)) {
                 let (start, epochs) = (log.state.start, log.state.epochs.clone());
                 log.checkpoint(start, epochs, None)?;
             }
         }
         for number in files {
+            if keep {
+                wal::keep_aside(disk, *number)?;
+                continue;
+            }
             wal::discard(disk, *number, false)
                 .map_err(|e| Error::disk("remove", disk.name(&wal::path(*number)), e))?;
         }

@@ -18,6 +18,7 @@ use crate::wal::Entry;
 impl Shared {
     /// The committer's thread.
     pub(super) fn run_committer(&self) {
+        let _serving = self.commits.serve();
         let mut spent = Vec::new();
         while let Some(works) = self.commits.take(std::mem::take(&mut spent)) {
             if let Err(error) = self.commit(&works) {
@@ -83,6 +84,7 @@ impl Shared {
 
     /// The page writer's thread.
     pub(super) fn run_page_writer(&self) {
+        let _serving = self.pages.serve();
         let mut spent = Vec::new();
         while let Some(works) = self.pages.take(std::mem::take(&mut spent)) {
             if let Err(error) = self.write_pages(&works) {
@@ -222,10 +224,12 @@ impl Shared {
         // Whatever works on segments ends, and does not begin again.
         self.closing.store(true, Ordering::Release);
         let _alone = self.upkeep.write();
-        self.commits.wait_done();
-        self.pages.wait_done();
-        self.commits.close();
-        self.pages.close();
+        // Nothing is acknowledged any more that the last flush does not move to segments: who comes
+        // now is refused, and who was taken is done with.
+        for queue in [&self.commits, &self.pages] {
+            queue.close();
+            queue.wait_over();
+        }
         let mut flush = self.flush.lock();
         flush.closing = true;
         self.flush_wake.notify_all();
@@ -298,16 +302,19 @@ impl Shared {
     /// begins a new one behind it. Without it a quiet stream would stay in the write-ahead log.
     pub(super) fn settle(&self, stream: &Arc<StreamShared>, now_ms: i64) -> Result<(), Error> {
         let config = stream.config.read().clone();
-        let (bytes, oldest) = {
+        let (bytes, oldest, newest) = {
             let tail = stream.tail.lock();
-            let first = tail.from(tail.flushed).next();
+            let times = || tail.from(tail.flushed).map(|chunk| chunk.max_timestamp);
             let bytes = tail.from(tail.flushed).map(|chunk| chunk.len() as u64);
-            (bytes.sum::<u64>(), first.map(|chunk| chunk.max_timestamp))
+            (bytes.sum::<u64>(), times().next(), times().max())
         };
+        let is_expired = newest
+            .filter(|at| *at >= 0)
+            .is_some_and(|at| config.is_expired(at, now_ms));
         let is_old = oldest.filter(|at| *at >= 0).is_some_and(|at| {
             u64::try_from(now_ms.saturating_sub(at)).is_ok_and(|age| age > config.segment_age_max())
         });
-        if is_old || bytes >= config.segment_bytes {
+        if is_old || is_expired || bytes >= config.segment_bytes {
             stream.flush(self, true)?;
         }
         let mut log = stream.log.lock();
@@ -319,7 +326,7 @@ impl Shared {
 
     fn retain(&self, stream: &Arc<StreamShared>, now_ms: i64) -> Result<(), Error> {
         let _held = self.upkeep.read();
-        if !self.is_open() {
+        if !self.is_open() || stream.fenced.get().is_some() {
             return Ok(());
         }
         self.settle(stream, now_ms)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::StreamId;
 use bytes::Bytes;
 
-use super::{ALIGN, FOLDER, Frame, HEADER_LEN, Kind, checksum, padded, path};
+use super::{ALIGN, FOLDER, Frame, HEADER_LEN, KEPT, Key, Kind, Layout, checksum, path};
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 
@@ -16,6 +16,8 @@ pub(crate) struct Replay {
     pub(crate) files: Vec<u64>,
     /// The files that may be used again.
     pub(crate) spares: Vec<u64>,
+    /// The largest number of a file that was kept aside by an earlier start.
+    kept: u64,
     /// How many entries there were.
     pub(crate) entries: u64,
     /// How many bytes they took.
@@ -24,6 +26,14 @@ pub(crate) struct Replay {
     pub(crate) torn: bool,
     /// Bytes that were acknowledged and are not readable.
     pub(crate) damage: Vec<Error>,
+}
+
+impl Replay {
+    /// The largest number that a file has had.
+    pub(crate) fn last(&self) -> u64 {
+        let numbers = self.files.iter().chain(&self.spares);
+        numbers.max().copied().unwrap_or(0).max(self.kept)
+    }
 }
 
 /// An entry.
@@ -36,9 +46,10 @@ pub(crate) enum Found {
 /// The largest payload that is believed: a frame of more is none.
 const PAYLOAD_MAX: u32 = 1 << 30;
 
-/// Reads all entries in order.
+/// Reads all entries in order. Changes nothing.
 pub(crate) fn replay(
     disk: &dyn Disk,
+    layout: Layout,
     mut entry: impl FnMut(Found) -> Result<(), Error>,
 ) -> Result<Replay, Error> {
     let mut report = Replay::default();
@@ -46,17 +57,38 @@ pub(crate) fn replay(
         .list(FOLDER)
         .map_err(|e| Error::disk("list", disk.name(FOLDER), e))?;
     for name in names {
-        if let Some(number) = name.strip_suffix(".wal").and_then(|n| n.parse().ok()) {
-            report.files.push(number);
-        } else if let Some(number) = name.strip_suffix(".spare").and_then(|n| n.parse().ok()) {
-            report.spares.push(number);
+        let Some((number, ending)) = name.split_once('.') else {
+            continue;
+        };
+        let Ok(number) = number.parse() else { continue };
+        match ending {
+            "wal" => report.files.push(number),
+            "spare" => report.spares.push(number),
+            KEPT => report.kept = report.kept.max(number),
+            _ => {}
         }
     }
     report.files.sort_unstable();
     let mut before: Option<(u64, u64)> = None;
     for number in report.files.clone() {
         let file = read_file(disk, number)?;
-        let end = replay_file(disk, &file, number, before, &mut report, &mut entry)?;
+        let name = disk.name(&path(number));
+        let len = file
+            .len()
+            .map_err(|e| Error::disk("measure", name.clone(), e))?;
+        let mut reader = Reader {
+            file: &*file,
+            number,
+            layout,
+            key: None,
+            len,
+            name,
+        };
+        let end = if reader.find_key()? {
+            replay_file(disk, &reader, before, &mut report, &mut entry)?
+        } else {
+            0
+        };
         before = Some((number, end));
     }
     // What follows a torn file would have been found by its successor's first frame.
@@ -78,6 +110,9 @@ fn read_file(disk: &dyn Disk, number: u64) -> Result<Arc<dyn DiskFile>, Error> {
 struct Reader<'a> {
     file: &'a dyn DiskFile,
     number: u64,
+    layout: Layout,
+    /// What its frames carry; `None` while that is looked for.
+    key: Option<Key>,
     len: u64,
     name: String,
 }
@@ -99,23 +134,55 @@ impl Reader<'_> {
 
     /// The frame at `position`, if a whole and undamaged one of this file is there.
     fn frame(&self, position: u64) -> Result<Option<(Frame, Bytes)>, Error> {
-        if position + HEADER_LEN as u64 > self.len {
+        // Before its payload is read: in vain, as often as somebody likes to write such bytes.
+        let ours = |frame: &Frame| {
+            frame.file == self.number && self.key.is_none_or(|key| frame.key == key)
+        };
+        self.frame_that(position, ours)
+    }
+
+    fn frame_that(
+        &self,
+        position: u64,
+        is_meant: impl Fn(&Frame) -> bool,
+    ) -> Result<Option<(Frame, Bytes)>, Error> {
+        let header_len = self.layout.header_len();
+        if position + header_len as u64 > self.len {
             return Ok(None);
         }
-        let mut header = [0; HEADER_LEN];
-        self.fill(&mut header, position)?;
-        let Some(frame) = Frame::decode(&header) else {
+        let mut buffer = [0; HEADER_LEN];
+        let (header, _) = buffer.split_at_mut(header_len);
+        self.fill(header, position)?;
+        let Some(frame) = Frame::decode(&buffer, self.layout).filter(is_meant) else {
             return Ok(None);
         };
-        let end = position + HEADER_LEN as u64 + u64::from(frame.length);
-        if frame.file != self.number || frame.length > PAYLOAD_MAX || end > self.len {
+        let end = position + header_len as u64 + u64::from(frame.length);
+        if frame.length > PAYLOAD_MAX || end > self.len {
             return Ok(None);
         }
         let mut payload = vec![0; frame.length as usize];
-        self.fill(&mut payload, position + HEADER_LEN as u64)?;
-        let found = checksum(&header[8..], std::iter::once(&payload[..]));
+        self.fill(&mut payload, position + header_len as u64)?;
+        let header = buffer.get(..header_len).unwrap_or_default();
+        let covered = header.get(8..).unwrap_or_default();
+        let found = checksum(covered, std::iter::once(&payload[..]));
         let sound = header[4..8] == found.to_le_bytes();
         Ok(sound.then(|| (frame, Bytes::from(payload))))
+    }
+
+    /// Finds out what the file's frames carry; false when it was never begun. Its first frame says
+    /// it, which is durable before anything else is written.
+    fn find_key(&mut self) -> Result<bool, Error> {
+        if self.layout == Layout::V1 {
+            return Ok(true);
+        }
+        let found = match self.frame_that(0, |frame| frame.kind == Kind::Start)? {
+            Some((frame, _)) => (frame.file == self.number).then_some(frame),
+            // It is unreadable, or there is none: an entry behind it decides which. One that only
+            // looks so would have to be in a new file's leftovers, which begin with a frame.
+            _ => self.next_sound(0)?.map(|(_, frame)| frame),
+        };
+        self.key = found.map(|frame| frame.key);
+        Ok(self.key.is_some())
     }
 
     /// The first whole frame behind `position`.
@@ -126,7 +193,7 @@ impl Reader<'_> {
             self.fill(&mut window, position)?;
             for at in (0..WINDOW - 4).step_by(ALIGN) {
                 let magic = window.get(at..at + 4).unwrap_or_default();
-                if magic != super::MAGIC.to_le_bytes() {
+                if magic != self.layout.magic().to_le_bytes() {
                     continue;
                 }
                 if let Some((frame, _)) = self.frame(position + at as u64)? {
@@ -160,22 +227,11 @@ impl Reader<'_> {
 /// Replays one file; returns where its entries end.
 fn replay_file(
     disk: &dyn Disk,
-    file: &Arc<dyn DiskFile>,
-    number: u64,
+    reader: &Reader<'_>,
     before: Option<(u64, u64)>,
     report: &mut Replay,
     entry: &mut impl FnMut(Found) -> Result<(), Error>,
 ) -> Result<u64, Error> {
-    let name = disk.name(&path(number));
-    let len = file
-        .len()
-        .map_err(|e| Error::disk("measure", name.clone(), e))?;
-    let reader = Reader {
-        file: &**file,
-        number,
-        len,
-        name,
-    };
     let mut position = 0;
     // The newest write seen, and whether its last frame was. None is until the first frame, which
     // is durable before anything else is written.
@@ -183,7 +239,7 @@ fn replay_file(
     loop {
         while let Some((frame, payload)) = reader.frame(position)? {
             match frame.kind {
-                Kind::Start => check_start(disk, &reader, &payload, before, report),
+                Kind::Start => check_start(disk, reader, &payload, before, report),
                 Kind::Append => entry(Found::Append(frame.stream, payload))?,
                 Kind::Removed => entry(Found::Removed(frame.stream))?,
                 Kind::Synced => {}
@@ -193,7 +249,7 @@ fn replay_file(
                 report.bytes += u64::from(frame.length);
             }
             seen = Some((frame.write, frame.last));
-            position += padded(frame.length as usize) as u64;
+            position += reader.layout.padded(frame.length as usize) as u64;
         }
         // The bad frame belongs to write `torn` or to none.
         let torn = match seen {

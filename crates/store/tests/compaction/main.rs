@@ -10,5 +10,6 @@
 mod crash;
 mod model;
 mod passes;
+mod retention;
 mod trouble;
 mod world;

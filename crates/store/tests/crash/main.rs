@@ -13,6 +13,10 @@
     reason = "a test ends where something unexpected is met"
 )]
 
+mod accept;
+mod close;
+mod forged;
+mod formats;
 mod found;
 mod model;
 mod rot;

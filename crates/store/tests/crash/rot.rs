@@ -62,7 +62,7 @@ fn directory() -> (World, SimDisk) {
 }
 
 /// Whether the committer has left its note that the last write was synced.
-fn is_noted(disk: &SimDisk) -> bool {
+pub(crate) fn is_noted(disk: &SimDisk) -> bool {
     let trace = disk.trace();
     let mut steps = trace.iter().rev().filter(|step| step.contains("wal/"));
     steps

@@ -162,7 +162,7 @@ fn a_second_process_and_a_newer_format_are_refused_and_change_nothing() {
         assert!(matches!(error, Error::TooNew { .. }), "{error}");
         assert!(error.to_string().contains("/sim/format"), "{error}");
         assert_eq!(newer.files(), before);
-        newer.put("format", b"1\n").unwrap();
+        newer.put("format", b"2\n").unwrap();
         check(&mut world.fork(1), &newer, End::Closed)
             .await
             .unwrap();

@@ -465,15 +465,25 @@ pub(super) async fn offset_fetch(
                     .map(|t| (t.name, t.partition_indexes))
                     .collect()
             });
-            let topics = fetched(context, &group.group_id, asked).await;
+            let known = context.shared.broker.groups().check(&group.group_id);
+            let topics = match known {
+                Ok(()) => fetched(context, &group.group_id, asked).await,
+                Err(_) => Vec::new(),
+            };
             groups.push(of::OffsetFetchResponseGroup {
                 group_id: group.group_id,
                 topics,
-                error_code: 0,
+                error_code: outcome(known),
             });
         }
         return OffsetFetchResponse {
             groups,
+            ..OffsetFetchResponse::default()
+        };
+    }
+    if let Err(error) = context.shared.broker.groups().check(&request.group_id) {
+        return OffsetFetchResponse {
+            error_code: group_code(&error).code(),
             ..OffsetFetchResponse::default()
         };
     }

@@ -28,6 +28,11 @@ fn hash(name: &str) -> u32 {
     hash.cast_unsigned() & 0x7fff_ffff
 }
 
+/// The partition of the groups' topic, of `partitions`, that a group is in.
+pub(super) fn shard(group: &str, partitions: u32) -> u32 {
+    hash(group) % partitions.max(1)
+}
+
 impl Groups {
     fn broker(&self) -> Result<Arc<BrokerShared>, GroupError> {
         let gone = || GroupError::Unavailable("the broker is shutting down".to_owned());
@@ -36,8 +41,8 @@ impl Groups {
 
     fn partition(broker: &Arc<BrokerShared>, group: &str) -> Result<Arc<Partition>, Error> {
         let topic = Broker::of(broker).topic(TOPIC)?;
-        let count = u32::try_from(topic.partitions().len()).unwrap_or(1).max(1);
-        topic.partition(i32::try_from(hash(group) % count).unwrap_or(0))
+        let count = u32::try_from(topic.partitions().len()).unwrap_or(1);
+        topic.partition(i32::try_from(shard(group, count)).unwrap_or(0))
     }
 
     /// Queues records of a group: their place in the log follows the order of calls. The future

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use base::HashMap;
 use parking_lot::Mutex;
-use store::batch::{self, BatchHeader, HEADER_LEN};
-use tracing::info;
+use store::batch::{self, BatchError, BatchHeader, HEADER_LEN};
+use tracing::{error, info, warn};
 
-use super::durable::tombstone;
-use super::{Groups, Slot};
+use super::durable::{shard, tombstone};
+use super::{Fenced, Groups, Slot};
 use crate::broker::Broker;
 use crate::error::Error;
 use crate::group::TOPIC;
@@ -15,36 +16,44 @@ use crate::group::error::GroupError;
 use crate::group::journal::{GroupValue, Key, OffsetValue};
 use crate::group::offsets::Committed;
 use crate::group::state::{Member, State};
+use crate::partition::Partition;
 
 /// How much is read at a time, in bytes.
 const LOAD_BYTES: usize = 4 << 20;
 
 impl Groups {
-    /// Reads all groups back. Blocks.
+    /// Reads all groups back. Of a partition that is damaged none are: what has been read of them may
+    /// be older than what was acknowledged. Blocks.
     pub(crate) fn load(&self, broker: &Broker) -> Result<(), Error> {
         let topic = broker.topic(TOPIC)?;
+        let mut damaged = HashMap::default();
         for partition in topic.partitions().iter() {
-            let stream = partition.stream();
-            let mut from = stream.start();
-            while from < stream.end() {
-                let read = stream.read(from, LOAD_BYTES)?;
-                if read.bytes == 0 {
-                    break;
+            match self.load_partition(partition) {
+                Ok(0) => {}
+                Ok(unknown) => warn!(
+                    partition = partition.index(),
+                    unknown, "records of the groups' topic that this version does not know"
+                ),
+                Err(Error::Store(why)) if is_damage(&why) => {
+                    error!(
+                        partition = partition.index(), error = %why,
+                        "a damaged partition of the groups' topic: its groups are not served"
+                    );
+                    let why = format!("partition {} of {TOPIC}: {why}", partition.index());
+                    damaged.insert(partition.id().partition, why);
                 }
-                let mut bytes = Vec::with_capacity(read.bytes);
-                for piece in &read.pieces {
-                    match piece {
-                        store::Piece::Memory(part) => bytes.extend_from_slice(part),
-                        store::Piece::File(range) => {
-                            bytes.extend_from_slice(&range.read().map_err(|e| {
-                                Error::InvalidRequest(format!("{TOPIC} cannot be read: {e}"))
-                            })?)
-                        }
-                    }
-                }
-                self.apply_batches(&bytes);
-                from = read.next;
+                Err(error) => return Err(error),
             }
+        }
+        if !damaged.is_empty() {
+            let partitions = u32::try_from(topic.partitions().len()).unwrap_or(1);
+            let fenced = Fenced {
+                partitions,
+                damaged,
+            };
+            let of_damaged = |name: &str| fenced.damaged.contains_key(&shard(name, partitions));
+            self.0.table.lock().retain(|name, _| !of_damaged(name));
+            let _ = self.0.fenced.set(fenced);
         }
         let slots: Vec<_> = self.0.table.lock().values().cloned().collect();
         for slot in &slots {
@@ -55,6 +64,36 @@ impl Groups {
         }
         info!(groups = slots.len(), "groups are loaded");
         Ok(())
+    }
+
+    /// Reads the groups of one partition; returns how many records are of no known kind.
+    fn load_partition(&self, partition: &Partition) -> Result<u64, Error> {
+        if let Some(damage) = partition.fenced() {
+            return Err(Error::Store(damage.clone()));
+        }
+        let stream = partition.stream();
+        let mut unknown = 0;
+        let mut from = stream.start();
+        while from < stream.end() {
+            let read = stream.read(from, LOAD_BYTES)?;
+            if read.bytes == 0 {
+                break;
+            }
+            let mut bytes = Vec::with_capacity(read.bytes);
+            for piece in &read.pieces {
+                match piece {
+                    store::Piece::Memory(part) => bytes.extend_from_slice(part),
+                    store::Piece::File(range) => {
+                        bytes.extend_from_slice(&range.read().map_err(|e| {
+                            Error::InvalidRequest(format!("{TOPIC} cannot be read: {e}"))
+                        })?)
+                    }
+                }
+            }
+            unknown += self.apply_batches(&bytes).map_err(store::Error::Batch)?;
+            from = read.next;
+        }
+        Ok(unknown)
     }
 
     /// Forgets all offsets of these topics, whose deletion a crash has interrupted. Blocks until
@@ -107,30 +146,33 @@ impl Groups {
         }
     }
 
-    fn apply_batches(&self, mut bytes: &[u8]) {
-        while let Ok(header) = BatchHeader::parse(bytes) {
+    /// Returns how many records are of no known kind.
+    fn apply_batches(&self, mut bytes: &[u8]) -> Result<u64, BatchError> {
+        let mut unknown = 0;
+        while !bytes.is_empty() {
+            let header = BatchHeader::parse(bytes)?;
             let Some((batch, rest)) = bytes.split_at_checked(header.total_len()) else {
-                return;
+                return Err(BatchError::Short);
             };
             bytes = rest;
             let body = batch.get(HEADER_LEN..).unwrap_or_default();
-            let Some(codec) = header.compression() else {
-                continue;
-            };
-            let Ok(plain) = batch::decompress(codec, body, LOAD_BYTES * 64) else {
-                continue;
-            };
-            for record in batch::records(&plain).flatten() {
+            let codec = header.compression().ok_or(BatchError::Record("codec"))?;
+            let plain = batch::decompress(codec, body, LOAD_BYTES * 64)?;
+            for record in batch::records(&plain) {
+                let record = record?;
                 let delta = u64::try_from(record.offset_delta).unwrap_or(0);
                 let place = u64::try_from(header.base_offset).unwrap_or(0) + delta;
-                if let Some(key) = record.key.and_then(Key::decode) {
-                    self.apply(key, record.value, place);
+                match record.key.and_then(Key::decode) {
+                    Some(key) => unknown += u64::from(!self.apply(key, record.value, place)),
+                    None => unknown += 1,
                 }
             }
         }
+        Ok(unknown)
     }
 
-    fn apply(&self, key: Key, value: Option<&[u8]>, place: u64) {
+    /// False for a value of no known kind.
+    fn apply(&self, key: Key, value: Option<&[u8]>, place: u64) -> bool {
         match (key, value) {
             (
                 Key::Offset {
@@ -141,7 +183,7 @@ impl Groups {
                 Some(value),
             ) => {
                 let Some(value) = OffsetValue::decode(value) else {
-                    return;
+                    return false;
                 };
                 let slot = self.find_or_load(&group);
                 let committed = Committed {
@@ -168,7 +210,7 @@ impl Groups {
             }
             (Key::Group { group }, Some(value)) => {
                 let Some(value) = GroupValue::decode(value) else {
-                    return;
+                    return false;
                 };
                 let slot = self.find_or_load(&group);
                 restore(&mut slot.lock(), value, self.0.clock.now());
@@ -183,7 +225,13 @@ impl Groups {
                 }
             }
         }
+        true
     }
+}
+
+/// Whether what was written is not what is there.
+fn is_damage(error: &store::Error) -> bool {
+    matches!(error, store::Error::Damaged { .. } | store::Error::Batch(_))
 }
 
 /// A group as it was written: its members have a whole session to be heard of again.
