@@ -129,6 +129,11 @@ impl Shared {
         };
         if forgotten > log.end() {
             log.skip_to(forgotten);
+            if !checkpoint {
+                // What is written now is in no write-ahead log, and must not lie behind a gap.
+                let start = self.start.load(Ordering::Acquire).min(forgotten);
+                log.checkpoint(start, epochs.clone(), None)?;
+            }
             *self.segments.write() = log.segments();
             let mut tail = self.tail.lock();
             tail.flushed = tail.flushed.max(forgotten);
