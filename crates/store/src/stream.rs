@@ -237,9 +237,24 @@ impl Stream {
     }
 
     /// Changes its configuration. Going from [`Durability::Async`] to [`Durability::Sync`] first
-    /// syncs what was promised to nobody, and may block for that.
+    /// syncs what was promised to nobody, the other way it waits for what is under way: it may
+    /// block.
     pub fn configure(&self, config: StreamConfig) {
-        let to_sync = self.0.is_async() && config.durability == Durability::Sync;
+        let was_async = self.0.is_async();
+        let to_async = !was_async && config.durability == Durability::Async;
+        if to_async && let Ok(store) = self.0.store() {
+            // The page writer must not write a part of a group that is not durable yet.
+            while store.is_open() {
+                let tail = self.0.tail.lock();
+                if self.0.durable.get() == tail.next || self.0.durable.is_over() {
+                    *self.0.config.write() = config;
+                    return;
+                }
+                drop(tail);
+                store.commits.wait_done();
+            }
+        }
+        let to_sync = was_async && config.durability == Durability::Sync;
         if to_sync && let Ok(store) = self.0.store() {
             loop {
                 if let Err(error) = self.0.flush(&store, true) {
