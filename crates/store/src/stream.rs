@@ -20,7 +20,7 @@ use crate::log::Log;
 use crate::segment::Segment;
 use crate::store;
 use crate::tail::{Chunk, Tail};
-use crate::wait::Mark;
+use crate::wait::{Listener, Mark};
 
 pub use group::GroupAppend;
 pub use read::{Headers, Read};
@@ -468,6 +468,12 @@ impl Stream {
         store.metrics.retained_bytes.inc_by(removed);
         *self.0.segments.write() = log.segments();
         Ok(Offset(start))
+    }
+
+    /// Calls `listener` whenever readers may see more, in the place of an earlier one. It is called
+    /// on the committer's thread and must not take long.
+    pub fn on_durable(&self, listener: impl Fn() + Send + Sync + 'static) {
+        self.0.durable.listen(Listener(Box::new(listener)));
     }
 
     /// Says that nobody needs what lies below `floor` any more. It costs no write of its own: what
