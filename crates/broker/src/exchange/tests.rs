@@ -148,10 +148,8 @@ fn direct_fanout_and_topic() {
     assert_eq!(scene.space.bindings(), 12);
     for exchange in ["direct", "fanout", "topic", "later"] {
         scene.unbind(exchange, "b");
-        assert_eq!(
-            scene.route(exchange, "x.y").contains(&"b".to_owned()),
-            false
-        );
+        let left = scene.route(exchange, "x.y");
+        assert!(!left.contains(&"b".to_owned()));
         scene.unbind(exchange, "a");
         assert_eq!(scene.space.get(exchange).unwrap().bindings(), 0);
     }
@@ -441,8 +439,7 @@ fn modulus_and_random_choose_one() {
         "{shares:?}"
     );
     assert_eq!(scene.route("m", "k"), scene.route("m", "k"));
-    let drawn: Vec<_> = (0..4).flat_map(|_| scene.route("r", "k")).collect();
-    let mut sorted = drawn.clone();
-    sorted.sort();
-    assert_eq!(sorted, ["a", "b", "c", "d"], "as the generator says");
+    let mut drawn: Vec<_> = (0..4).flat_map(|_| scene.route("r", "k")).collect();
+    drawn.sort_unstable();
+    assert_eq!(drawn, ["a", "b", "c", "d"], "as the generator says");
 }
