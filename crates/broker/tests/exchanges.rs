@@ -184,12 +184,16 @@ async fn exchanges_are_declared_together_or_not_at_all() {
         (&["a", &long], false),
     ] {
         let refused = exchanges.declare_all(space, topics(wrong)).await;
-        match refused.unwrap_err() {
-            Error::Limit { name, limit: 3 } => {
-                assert!(limit && name == "exchanges.exchanges_max");
+        let refused = refused.unwrap_err();
+        let by_limit = matches!(
+            refused,
+            Error::Limit {
+                name: "exchanges.exchanges_max",
+                limit: 3
             }
-            error => assert!(!limit && matches!(error, Error::InvalidRequest(_))),
-        }
+        );
+        assert_eq!(by_limit, limit, "{refused}");
+        assert!(limit || matches!(refused, Error::InvalidRequest(_)));
         assert_eq!(names(&engine.broker, space), [""; 0]);
     }
     let declared = exchanges.declare_all(space, topics(&["a", "b", "a"])).await;

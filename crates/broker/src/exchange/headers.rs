@@ -180,3 +180,6 @@ fn fits(arguments: &BTreeMap<String, Match>, headers: &dyn Fn(&str) -> Option<Ma
             headers(name).is_some_and(|value| *wanted == Match::Void || *wanted == value)
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -443,3 +443,31 @@ fn modulus_and_random_choose_one() {
     drawn.sort_unstable();
     assert_eq!(drawn, ["a", "b", "c", "d"], "as the generator says");
 }
+
+#[test]
+fn routing_goes_on_while_bindings_come_and_go() {
+    let scene = Scene::new(&[("t", "topic"), ("f", "fanout")]);
+    scene.bind("t", "stays", "a.#");
+    scene.chain("f", "t", "");
+    let space = &scene.space;
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let source = space.get("t").unwrap();
+            for n in 0..4_000 {
+                let target = Target::Queue(Arc::from("q"), id("q"));
+                let key = format!("a.#.{}", n % 7);
+                let bound = Scene::bound("t", target, &key, BTreeMap::new());
+                space.bind(&source, &bound);
+                let leaving = space.leaving(vec![bound], Vec::new());
+                space.remove(&leaving);
+            }
+        });
+        for n in 0..4_000 {
+            let key = [Bytes::from(format!("a.b.{}", n % 7))];
+            let found = space.route("f", &key, &|_| None, &|| 0).unwrap();
+            assert!(found.iter().any(|(name, _)| **name == *"stays"));
+        }
+    });
+    assert_eq!(space.bindings(), 2);
+    assert_eq!(scene.route("f", "a.b.1"), ["stays"]);
+}
