@@ -46,6 +46,7 @@ fn open(folder: &std::path::Path) -> Broker {
         config: broker::Config::default(),
         exchanges: broker::exchange::Config::default(),
         groups: broker::group::Config::default(),
+        queues: broker::queue::Config::default(),
     })
     .unwrap()
 }

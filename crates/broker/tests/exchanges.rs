@@ -13,8 +13,10 @@ use broker::exchange::{
     Binding, Config, DEFAULT_NAMESPACE, Destination, ExchangeKind, ExchangeSettings, Match,
     NamespaceSettings,
 };
+use broker::message::Message;
 use broker::meta::{Meta, Permission, UserChange};
 use broker::policy::{AppliesTo, Layer, Policy};
+use broker::queue::{DeadLetter, DeleteWhen, Outcome, Queue, QueueSettings, Take};
 use broker::{Broker, Error};
 use bytes::Bytes;
 use store::{FileDisk, Store};
@@ -48,6 +50,7 @@ impl Engine {
             config: broker::Config::default(),
             exchanges,
             groups: broker::group::Config::default(),
+            queues: broker::queue::Config::default(),
         })
         .unwrap();
         Self { broker, tasks }
@@ -288,6 +291,137 @@ async fn policies_are_there_after_a_restart() {
     assert_eq!(effective.definition["length"], 9);
     let refused = policies.set("other", vec![policy("p", Layer::Regular, 1)]);
     assert!(matches!(refused.await, Err(Error::UnknownNamespace(_))));
+    engine.close().await;
+}
+
+fn to_queue(source: &str, queue: &str, key: &str) -> Binding {
+    Binding {
+        destination: Destination::Queue(queue.to_owned()),
+        ..binding(source, "", key)
+    }
+}
+
+async fn queue(broker: &Broker, name: &str, durable: bool) -> Queue {
+    let settings = QueueSettings {
+        durable,
+        ..QueueSettings::default()
+    };
+    let queues = broker.queues();
+    let declared = queues.declare(DEFAULT_NAMESPACE, name, settings).await;
+    declared.unwrap().queue
+}
+
+/// Where a message with this key goes.
+fn routed(broker: &Broker, exchange: &str, key: &str) -> Vec<String> {
+    let keys = [Bytes::copy_from_slice(key.as_bytes())];
+    let exchanges = broker.exchanges();
+    let found = exchanges.route(DEFAULT_NAMESPACE, exchange, &keys, &|_| None);
+    let found = found.unwrap();
+    let mut names: Vec<_> = found.iter().map(|queue| queue.name().to_string()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bindings_lead_to_queues_and_go_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path());
+    let (broker, space) = (&engine.broker, DEFAULT_NAMESPACE);
+    let exchanges = broker.exchanges();
+    exchanges.declare_all(space, topics(&["t"])).await.unwrap();
+    let mut brief = ExchangeSettings::durable(ExchangeKind::Fanout);
+    brief.auto_delete = true;
+    exchanges.declare(space, "brief", brief).await.unwrap();
+    let kept = queue(broker, "kept", true).await;
+    queue(broker, "passing", false).await;
+    let gone = queue(broker, "gone", true).await;
+    for name in ["kept", "passing", "gone"] {
+        let bound = exchanges.bind(space, to_queue("t", name, "a.#")).await;
+        assert!(bound.unwrap());
+    }
+    let one = to_queue("brief", "gone", "");
+    assert!(exchanges.bind(space, one).await.unwrap());
+    assert_eq!(routed(broker, "t", "a.b"), ["gone", "kept", "passing"]);
+    assert_eq!(routed(broker, "", "kept"), ["kept"]);
+    assert_eq!(routed(broker, "", "t"), [""; 0]);
+    broker
+        .queues()
+        .delete(&gone, DeleteWhen::default())
+        .await
+        .unwrap();
+    assert_eq!(routed(broker, "t", "a.b"), ["kept", "passing"]);
+    assert_eq!(
+        names(broker, space),
+        ["t"],
+        "the auto-delete one went with it"
+    );
+    queue(broker, "gone", true).await;
+    assert_eq!(
+        routed(broker, "t", "a.b"),
+        ["kept", "passing"],
+        "it is another"
+    );
+    assert_eq!(exchanges.of_queue(space, "gone"), []);
+    let elsewhere = broker
+        .queues()
+        .declare("other", "q", QueueSettings::default());
+    assert!(matches!(elsewhere.await, Err(Error::UnknownNamespace(_))));
+    drop((kept, gone));
+    engine.close().await;
+
+    let engine = Engine::open(folder.path());
+    let broker = &engine.broker;
+    assert_eq!(routed(broker, "t", "a.b"), ["kept"]);
+    let left = broker.exchanges().bindings(space);
+    assert_eq!(left, [to_queue("t", "kept", "a.#")]);
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_go_through_exchanges() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path());
+    let (broker, space) = (&engine.broker, DEFAULT_NAMESPACE);
+    broker
+        .exchanges()
+        .declare_all(space, topics(&["dead"]))
+        .await
+        .unwrap();
+    let letters = queue(broker, "letters", true).await;
+    let bound = broker
+        .exchanges()
+        .bind(space, to_queue("dead", "letters", "from.*"));
+    assert!(bound.await.unwrap());
+    let settings = QueueSettings {
+        dead_letter: Some(DeadLetter::Exchange {
+            exchange: "dead".to_owned(),
+            routing_key: Some(Bytes::from_static(b"from.work")),
+        }),
+        ..QueueSettings::default()
+    };
+    let work = broker
+        .queues()
+        .declare(space, "work", settings)
+        .await
+        .unwrap();
+    let message = Message {
+        value: Bytes::from_static(b"body"),
+        ..Message::default()
+    };
+    let published = work.queue.publish(vec![message]).unwrap();
+    published.durable().await.unwrap();
+    let take = || Take {
+        max: 1,
+        lease: None,
+        wait: Duration::from_secs(60),
+        auto_settle: false,
+    };
+    let taken = work.queue.take(take()).await.unwrap();
+    work.queue.settle(&[taken[0].receipt], Outcome::Reject);
+    let dead = letters.take(take()).await.unwrap();
+    assert_eq!(dead[0].value.as_deref(), Some(&b"body"[..]));
+    assert_eq!(&*dead[0].attributes.deaths[0].queue, "work");
+    drop((letters, work));
     engine.close().await;
 }
 
