@@ -10,11 +10,14 @@ use store::Store;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
+use crate::access::Access;
 use crate::config::Config;
 use crate::error::Error;
+use crate::exchange::Exchanges;
 use crate::group::Groups;
 use crate::metrics::BrokerMetrics;
 use crate::partition::Partition;
+use crate::policy::Policies;
 use crate::queue::Queues;
 use crate::topic::Topic;
 use crate::topic_config::TopicConfig;
@@ -46,6 +49,8 @@ pub struct Parts {
     pub config: Config,
     /// Section `[groups]`.
     pub groups: crate::group::Config,
+    /// Section `[exchanges]`.
+    pub exchanges: crate::exchange::Config,
     /// Section `[queues]`.
     pub queues: crate::queue::Config,
 }
@@ -67,6 +72,9 @@ pub(crate) struct Shared {
     pub(crate) topics: RwLock<TopicTable>,
     pub(crate) groups: std::sync::OnceLock<Groups>,
     pub(crate) queues: std::sync::OnceLock<Queues>,
+    pub(crate) exchanges: std::sync::OnceLock<Exchanges>,
+    pub(crate) policies: std::sync::OnceLock<Policies>,
+    pub(crate) access: Access,
     /// Held by whoever creates, changes or deletes topics: one at a time.
     pub(crate) changing: Mutex<()>,
     /// A permit for each password that may be hashed at a time.
@@ -172,6 +180,7 @@ impl Broker {
     pub fn open(parts: Parts) -> Result<Self, Error> {
         TopicConfig::parse(std::collections::BTreeMap::new(), &parts.config.defaults)?;
         let epoch = next_epoch(&parts.meta)?;
+        let access = Access::new(&parts.meta, &parts.metrics);
         let shared = Arc::new(Shared {
             metrics: BrokerMetrics::new(&parts.metrics),
             store: parts.store,
@@ -183,6 +192,9 @@ impl Broker {
             topics: RwLock::new(TopicTable::default()),
             groups: std::sync::OnceLock::new(),
             queues: std::sync::OnceLock::new(),
+            exchanges: std::sync::OnceLock::new(),
+            policies: std::sync::OnceLock::new(),
+            access,
             changing: Mutex::new(()),
             hashing: Arc::new(Semaphore::new(HASHING_MAX)),
         });
@@ -198,11 +210,12 @@ impl Broker {
         let _ = broker.0.groups.set(groups);
         let queues = crate::queue::QueueParts {
             config: parts.queues,
-            rng: parts.rng,
-            metrics: parts.metrics,
+            rng: parts.rng.clone(),
+            metrics: parts.metrics.clone(),
         };
         let queues = Queues::open(&broker, queues)?;
         let _ = broker.0.queues.set(queues);
+        broker.open_exchanges(parts.exchanges, parts.rng, &parts.metrics)?;
         broker.spawn_producer_expiry();
         Ok(broker)
     }
@@ -222,6 +235,25 @@ impl Broker {
         let groups = Groups::new(config, rng, metrics, &self.0);
         groups.load(self)?;
         Ok(groups)
+    }
+
+    /// Reads exchanges, bindings and policies back; after the queues, which bindings lead to.
+    fn open_exchanges(
+        &self,
+        config: crate::exchange::Config,
+        rng: Rng,
+        metrics: &Metrics,
+    ) -> Result<(), Error> {
+        let policies = Policies::open(&self.0, config.policies_max)?;
+        let _ = self.0.policies.set(policies);
+        let exchanges = Exchanges::open(config, rng, metrics, &self.0, self.queues())?;
+        let router = exchanges.clone();
+        self.queues()
+            .set_router(move |namespace, exchange, keys, headers| {
+                router.route_record(namespace, exchange, keys, headers)
+            });
+        let _ = self.0.exchanges.set(exchanges);
+        Ok(())
     }
 
     /// The compacted topic of this name that holds the engine's own state; made when there is none.
@@ -439,6 +471,36 @@ impl Broker {
             .queues
             .get()
             .expect("set by open, before anybody has the handle")
+    }
+
+    /// The exchanges and their bindings.
+    ///
+    /// # Panics
+    /// Never: they are set before `open` returns.
+    #[must_use]
+    pub fn exchanges(&self) -> &Exchanges {
+        self.0
+            .exchanges
+            .get()
+            .expect("set by open, before anybody has the handle")
+    }
+
+    /// The policies.
+    ///
+    /// # Panics
+    /// Never: they are set before `open` returns.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        self.0
+            .policies
+            .get()
+            .expect("set by open, before anybody has the handle")
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.0.access
     }
 
     /// The control state: users, broker configuration, the cluster's id.

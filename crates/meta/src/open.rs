@@ -108,6 +108,9 @@ impl Meta {
             change.open_table(QUEUES)?;
             change.open_table(SETTINGS)?;
             change.open_table(USERS)?;
+            for table in crate::Catalog::ALL {
+                change.open_table(table.rows())?;
+            }
             Ok(())
         })?;
         meta.read()?;

@@ -125,6 +125,22 @@ impl Shared {
         Ok(Broker::of(&broker))
     }
 
+    /// Takes away the bindings of a queue that is being deleted, while its name is still taken.
+    async fn unbind(&self, broker: &Broker, queue: &Queue) {
+        let Some(exchanges) = broker.shared().exchanges.get().cloned() else {
+            return;
+        };
+        let (of_work, shared) = (queue.clone(), broker.shared().clone());
+        let unbound = shared
+            .blocking("broker.unbind_queue", move || {
+                exchanges.queue_deleted(&of_work)
+            })
+            .await;
+        if let Err(error) = unbound {
+            warn!(?queue, %error, "its bindings lead nowhere until the next start");
+        }
+    }
+
     /// Deletes a queue that nobody uses any more, if that is still so.
     pub(super) fn delete_later(self: &Arc<Self>, queue: Queue) {
         let queues = Queues(self.clone());
@@ -370,6 +386,10 @@ impl Queues {
             });
         }
         check(&settings)?;
+        let exchanges = self.0.broker()?.shared().exchanges.get().cloned();
+        if exchanges.is_some_and(|exchanges| !exchanges.has_namespace(namespace)) {
+            return Err(Error::UnknownNamespace(namespace.to_owned()));
+        }
         let limit = self.0.config.queues_max;
         if self.0.table.read().count >= limit {
             return Err(Error::Limit {
@@ -603,6 +623,7 @@ impl Queues {
                 let _ = self.0.journal.stream.append(batch, options);
             }
         }
+        self.0.unbind(&broker, queue).await;
         self.0.remove(queue);
         Ok(stats.ready)
     }
@@ -618,6 +639,11 @@ impl Queues {
                 warn!(?queue, %error, "the queue of a connection that is gone was not deleted");
             }
         }
+    }
+
+    /// Lets go of all queues; see [`Broker::release`].
+    pub(crate) fn release(&self) {
+        *self.0.table.write() = Table::default();
     }
 
     /// Writes what the journal does not know yet.

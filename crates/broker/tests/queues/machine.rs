@@ -124,6 +124,7 @@ impl Machine {
                 ..broker::group::Config::default()
             },
             queues: setup.queues,
+            exchanges: broker::exchange::Config::default(),
         };
         match Broker::open(parts) {
             Ok(broker) => Ok(Self {
