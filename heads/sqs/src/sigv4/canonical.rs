@@ -16,7 +16,10 @@ impl Signed {
     /// `None` when `host` or a header that begins with `x-amz-` was left out.
     pub(super) fn new(headers: &HeaderMap, names: &[&str]) -> Option<Self> {
         let is_signed = |name: &str| names.iter().any(|signed| signed.eq_ignore_ascii_case(name));
-        let must = |name: &str| name == "host" || name.starts_with("x-amz-");
+        // A session token may be added after signing; it says nothing here.
+        let must = |name: &str| {
+            name == "host" || (name.starts_with("x-amz-") && name != "x-amz-security-token")
+        };
         if headers
             .keys()
             .any(|name| must(name.as_str()) && !is_signed(name.as_str()))
