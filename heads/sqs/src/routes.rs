@@ -25,7 +25,7 @@ impl Sqs {
     }
 }
 
-async fn answer(shared: Arc<Shared>, request: Request) -> Response {
+pub(crate) async fn answer(shared: Arc<Shared>, request: Request) -> Response {
     let id = shared.rng.uuid().to_string();
     if let Some(target) = request.header("x-amz-target") {
         let action = target.strip_prefix(TARGET).unwrap_or_default();
