@@ -104,7 +104,9 @@ impl Verifier {
 
     fn in_header<'r>(&self, request: &'r Request, now_ms: i64) -> Result<&'r str, Failure> {
         let claim = header_claim(request)?;
-        let stamp = request.header("x-amz-date").or(request.header("date"));
+        let stamp = request
+            .header("x-amz-date")
+            .or_else(|| request.header("date"));
         let stamp = stamp.ok_or_else(|| incomplete("a signed request has a date: X-Amz-Date"))?;
         let at = time(stamp)?;
         let distance = now_ms.saturating_sub(at);

@@ -46,7 +46,7 @@ pub(super) fn policy(
     let count = match mandatory("maxReceiveCount")? {
         Value::String(text) => text.parse().ok(),
         Value::Number(number) => number.as_i64(),
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     };
     let limit = count.filter(|count| (1..=RECEIVES_MAX).contains(count));
     let Some(limit) = limit.and_then(|limit| u32::try_from(limit).ok()) else {

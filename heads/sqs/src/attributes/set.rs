@@ -152,9 +152,10 @@ fn fifo(
             )
         });
     }
-    let fits = match kind {
-        K::FifoChoice(a, b) => value == a || value == b,
-        _ => matches!(value, "true" | "false"),
+    let fits = if let K::FifoChoice(a, b) = kind {
+        value == a || value == b
+    } else {
+        matches!(value, "true" | "false")
     };
     if !fits {
         return Err(wrong(name));
@@ -218,9 +219,12 @@ pub(crate) fn differing<'a>(
         let told = |settings: &QueueSettings| {
             let text = View(settings).told(shared, attribute);
             // The same JSON may be written in many ways.
-            text.map(|text| match attribute.kind {
-                K::Json => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-                _ => Value::String(text),
+            text.map(|text| {
+                if attribute.kind == K::Json {
+                    serde_json::from_str(&text).unwrap_or(Value::String(text))
+                } else {
+                    Value::String(text)
+                }
             })
         };
         if told(&wanted) != told(&has) {

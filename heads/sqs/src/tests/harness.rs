@@ -71,7 +71,7 @@ impl Server {
         let broker = Broker::open(broker::Parts {
             store: Store::open(store, parts).unwrap(),
             meta: broker::meta::Meta::open(&folder.join("meta"), rng.clone()).unwrap(),
-            clock: clock.clone(),
+            clock,
             rng: rng.clone(),
             tasks: tasks.clone(),
             metrics: metrics.clone(),

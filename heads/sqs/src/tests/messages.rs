@@ -72,81 +72,67 @@ fn only_what_is_asked_for_is_told() {
     });
 }
 
+/// Members that may not be sent, the error's name, and words of its text.
+fn refused() -> Vec<(Value, &'static str, &'static str)> {
+    const WRONG: &str = "InvalidParameterValueException";
+    let attribute = |value: Value| json!({"MessageBody": "x", "MessageAttributes": {"A": value}});
+    let value = json!({"DataType": "String", "StringValue": "v"});
+    let many: serde_json::Map<_, _> = (0..11).map(|n| (n.to_string(), value.clone())).collect();
+    let with = |name: &str, value: Value| json!({"MessageBody": "x", name: value});
+    vec![
+        (
+            json!({"MessageBody": ""}),
+            "MissingRequiredParameterException",
+            "parameter MessageBody.",
+        ),
+        (
+            json!({"MessageBody": "x".repeat(1025)}),
+            WRONG,
+            "shorter than 1024 bytes",
+        ),
+        (
+            json!({"MessageBody": "\u{0}"}),
+            "InvalidMessageContents",
+            "Invalid characters",
+        ),
+        (with("DelaySeconds", json!(901)), WRONG, "<= 900"),
+        (with("MessageGroupId", json!("a b")), WRONG, "1 to 128"),
+        (
+            with("MessageDeduplicationId", json!("d")),
+            WRONG,
+            "queue type",
+        ),
+        (with("MessageAttributes", json!(many)), WRONG, "[11]"),
+        (
+            attribute(json!({"DataType": "String", "StringValue": ""})),
+            WRONG,
+            "value of type 'String'",
+        ),
+        (
+            attribute(json!({"StringValue": "v"})),
+            WRONG,
+            "non-empty message attribute type",
+        ),
+        (
+            attribute(json!({"DataType": "Text", "StringValue": "v"})),
+            WRONG,
+            "type prefixes",
+        ),
+        (
+            attribute(json!({"DataType": "Number", "StringValue": "v"})),
+            WRONG,
+            "to a number",
+        ),
+    ]
+}
+
 #[test]
 fn what_may_not_be_sent_is_refused_in_known_words() {
     on_server(async |server| {
         let url = server
             .queue("q", json!({"MaximumMessageSize": "1024"}))
             .await;
-        let long = "x".repeat(1025);
-        let attribute =
-            |value: Value| json!({"MessageBody": "x", "MessageAttributes": {"A": value}});
-        let many: serde_json::Map<_, _> = (0..11)
-            .map(|n| {
-                (
-                    n.to_string(),
-                    json!({"DataType": "String", "StringValue": "v"}),
-                )
-            })
-            .collect();
-        for (more, name, text) in [
-            (
-                json!({"MessageBody": ""}),
-                "MissingRequiredParameterException",
-                "parameter MessageBody.",
-            ),
-            (
-                json!({"MessageBody": long}),
-                "InvalidParameterValueException",
-                "shorter than 1024 bytes",
-            ),
-            (
-                json!({"MessageBody": "\u{0}"}),
-                "InvalidMessageContents",
-                "Invalid characters",
-            ),
-            (
-                json!({"MessageBody": "x", "DelaySeconds": 901}),
-                "InvalidParameterValueException",
-                "<= 900",
-            ),
-            (
-                json!({"MessageBody": "x", "MessageGroupId": "a b"}),
-                "InvalidParameterValueException",
-                "1 to 128",
-            ),
-            (
-                json!({"MessageBody": "x", "MessageDeduplicationId": "d"}),
-                "InvalidParameterValueException",
-                "queue type",
-            ),
-            (
-                json!({"MessageBody": "x", "MessageAttributes": many}),
-                "InvalidParameterValueException",
-                "[11]",
-            ),
-            (
-                attribute(json!({"DataType": "String", "StringValue": ""})),
-                "InvalidParameterValueException",
-                "non-empty value of type 'String'",
-            ),
-            (
-                attribute(json!({"StringValue": "v"})),
-                "InvalidParameterValueException",
-                "non-empty message attribute type",
-            ),
-            (
-                attribute(json!({"DataType": "Text", "StringValue": "v"})),
-                "InvalidParameterValueException",
-                "type prefixes",
-            ),
-            (
-                attribute(json!({"DataType": "Number", "StringValue": "v"})),
-                "InvalidParameterValueException",
-                "to a number",
-            ),
-        ] {
-            let mut members = more;
+        for (mut members, name, text) in refused() {
             members["QueueUrl"] = json!(url);
             let (error, said) = server.fails("SendMessage", members.clone()).await;
             assert_eq!(error, name, "{members}");

@@ -113,7 +113,7 @@ impl<'de> Deserialize<'de> for Blob {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = Text::deserialize(from)?;
         let bytes = BASE64.decode(text.as_bytes());
-        bytes.map(Self).map_err(|error| D::Error::custom(error))
+        bytes.map(Self).map_err(D::Error::custom)
     }
 }
 
