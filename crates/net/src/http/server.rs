@@ -168,6 +168,15 @@ impl Work {
         }
         true
     }
+
+    /// Charges an answer, which is there already.
+    fn force(&mut self, bytes: usize) {
+        let more = self.served.ledger.force_charge(bytes);
+        match &mut self.charge {
+            Some(charge) => charge.merge(more),
+            charge @ None => *charge = Some(more),
+        }
+    }
 }
 
 impl Drop for Work {
@@ -259,12 +268,15 @@ async fn read(mut body: Incoming, work: &mut Work) -> Result<Bytes, Box<Response
     })
 }
 
-fn finish(response: Response, work: Work) -> hyper::Response<Sending> {
+fn finish(response: Response, mut work: Work) -> hyper::Response<Sending> {
     let Response {
         status,
         headers,
         body,
     } = response;
+    if let Body::Full(bytes) = &body {
+        work.force(bytes.len());
+    }
     let mut out = hyper::Response::new(Sending { body, _work: work });
     *out.status_mut() = status;
     *out.headers_mut() = headers;

@@ -67,6 +67,9 @@ fn routes(gate: &Arc<watch::Sender<u32>>) -> Routes {
             });
             async { Response::stream("application/x-ndjson", values) }
         })
+        .get("/large", async |_| {
+            Response::text(StatusCode::OK, "x".repeat(300_000))
+        })
         .get("/flood", async |_| {
             let piece = Bytes::from(vec![b'x'; 64 << 10]);
             Response::stream("text/plain", stream::repeat(piece))
@@ -212,6 +215,17 @@ async fn caps_bodies_whether_announced_or_chunked() {
     assert!(answer.ends_with("\r\n513"), "{answer}");
     assert_eq!(rig.ledger.used(), 0);
     assert!(rig.ledger.peak() <= 1000);
+}
+
+#[tokio::test]
+async fn an_answer_is_charged_until_it_is_sent() {
+    let rig = start().await;
+    let answer = rig
+        .raw(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(answer.len() > 300_000);
+    assert!(rig.ledger.peak() >= 300_000, "{}", rig.ledger.peak());
+    assert_eq!(rig.ledger.used(), 0);
 }
 
 #[tokio::test]

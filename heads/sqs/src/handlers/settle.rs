@@ -45,7 +45,7 @@ async fn accept(
         settled.durable().await?;
         for (receipt, done) in receipts.iter().zip(&mut done) {
             // What was deleted before is deleted; what is there again is not this handle's.
-            *done |= queue.extend(*receipt, Duration::ZERO) == Extended::Gone;
+            *done = *done || queue.extend(*receipt, Duration::ZERO) == Extended::Gone;
         }
     } else {
         done.fill(true);
