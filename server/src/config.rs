@@ -124,6 +124,7 @@ pub(crate) struct Config {
     pub(crate) store: store::Config,
     pub(crate) topics: broker::Config,
     pub(crate) groups: broker::group::Config,
+    pub(crate) queues: broker::queue::Config,
     pub(crate) kafka: Kafka,
     pub(crate) http: Http,
     pub(crate) sqs: Sqs,

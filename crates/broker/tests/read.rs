@@ -39,6 +39,7 @@ fn open(folder: &Path) -> Broker {
         metrics,
         config: broker::Config::default(),
         groups: broker::group::Config::default(),
+        queues: broker::queue::Config::default(),
     })
     .unwrap()
 }

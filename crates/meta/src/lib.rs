@@ -1,4 +1,4 @@
-//! The control state: topics, users, settings, producer ids. Small, read often, changed rarely.
+//! The control state: topics, queues, users, settings, producer ids. Small, read often, changed rarely.
 //!
 //! It lives in one file (redb, a copy-on-write B-tree: every change is one synced transaction) and
 //! as a whole in memory, where it is read. Every change is durable when its call returns.
@@ -8,6 +8,7 @@
 mod error;
 mod names;
 mod open;
+mod queues;
 mod topics;
 mod users;
 
@@ -21,10 +22,12 @@ use serde::{Deserialize, Serialize};
 
 pub use error::Error;
 pub use names::{InvalidName, TOPIC_NAME_MAX, check_topic_name};
+pub use queues::Queue;
 pub use users::{Credential, ITERATIONS, ITERATIONS_MAX, ScramMechanism, derive};
 
 const TOPICS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("topics");
 const DELETING: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("deleting");
+const QUEUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("queues");
 const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
 const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
 

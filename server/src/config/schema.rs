@@ -16,6 +16,7 @@ const HERE: &str = include_str!("../config.rs");
 const STORE: &str = include_str!("../../../crates/store/src/config.rs");
 const TOPICS: &str = include_str!("../../../crates/broker/src/config.rs");
 const GROUPS: &str = include_str!("../../../crates/broker/src/group/config.rs");
+const QUEUES: &str = include_str!("../../../crates/broker/src/queue/config.rs");
 const NET: &str = include_str!("../../../crates/net/src/config.rs");
 const HTTP: &str = include_str!("../../../crates/net/src/http.rs");
 const KAFKA: &str = include_str!("../../../heads/kafka/src/config.rs");
@@ -72,6 +73,12 @@ pub(crate) const SECTIONS: &[Section] = &[
         about: "Consumer groups.",
         structs: &[(GROUPS, "Config")],
         default: table::<broker::group::Config>,
+    },
+    Section {
+        name: "queues",
+        about: "Queues.",
+        structs: &[(QUEUES, "Config")],
+        default: table::<broker::queue::Config>,
     },
     Section {
         name: "kafka",
