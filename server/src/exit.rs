@@ -136,7 +136,8 @@ impl From<store::Error> for Failure {
             | E::Busy
             | E::Removed(_)
             | E::Batch(_)
-            | E::OutOfRange { .. } => Exit::Failure,
+            | E::OutOfRange { .. }
+            | E::NotAtomic(_) => Exit::Failure,
         };
         Self::new(exit, error.to_string())
     }

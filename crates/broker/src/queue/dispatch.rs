@@ -115,6 +115,10 @@ impl State {
                     break;
                 }
             }
+            // Who takes has what it wanted, or all there is: the next one is served.
+            if target.waiter != 0 {
+                self.answer_waiters(false, &mut todo);
+            }
         }
         let loading = self.lanes.iter().any(|lane| lane.loading);
         self.answer_waiters(short && !loading, &mut todo);

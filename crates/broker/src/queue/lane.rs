@@ -212,14 +212,19 @@ pub(super) struct Groups {
 
 #[derive(Debug, Default)]
 struct Group {
-    leased: BTreeSet<u64>,
+    /// By whom, as long as that one may have the next ones, too; else 0.
+    leased: BTreeMap<u64, u64>,
     parked: BTreeSet<u64>,
     ready: BTreeSet<u64>,
-    /// Who leased last in the pass that goes on: it may have the next ones, too.
-    holder: u64,
 }
 
 impl Group {
+    /// Whether a lease before `offset` is in the way of `who`.
+    fn is_held(&self, offset: u64, who: u64) -> bool {
+        let mut before = self.leased.range(..offset);
+        before.any(|(_, by)| who == 0 || *by != who)
+    }
+
     fn is_empty(&self) -> bool {
         self.leased.is_empty() && self.parked.is_empty() && self.ready.is_empty()
     }
@@ -236,11 +241,9 @@ impl Groups {
         let Some(group) = self.groups.get(key) else {
             return true;
         };
-        let first = |set: &BTreeSet<u64>| set.first().copied().unwrap_or(u64::MAX);
         let behind = group.parked.first().is_some_and(|p| *p < offset)
             || group.ready.first().is_some_and(|r| *r < offset);
-        let held = first(&group.leased) < offset;
-        !behind && (!held || (who != 0 && group.holder == who))
+        !behind && !group.is_held(offset, who)
     }
 
     pub(super) fn key(&self, offset: u64) -> Option<&Bytes> {
@@ -250,8 +253,7 @@ impl Groups {
     pub(super) fn lease(&mut self, key: Bytes, offset: u64, who: u64) {
         let group = self.groups.entry(key.clone()).or_default();
         group.ready.remove(&offset);
-        group.leased.insert(offset);
-        group.holder = who;
+        group.leased.insert(offset, who);
         self.of.insert(offset, key);
     }
 
@@ -298,8 +300,7 @@ impl Groups {
             return None;
         }
         let first = *group.parked.first()?;
-        let free = group.leased.first().is_none_or(|leased| first < *leased)
-            || (who != 0 && group.holder == who);
+        let free = !group.is_held(first, who);
         let behind = group.ready.first().is_some_and(|ready| *ready < first);
         if !free || behind {
             return None;

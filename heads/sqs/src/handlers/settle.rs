@@ -48,6 +48,14 @@ async fn accept(
             *done = *done || queue.extend(*receipt, Duration::ZERO) == Extended::Gone;
         }
     } else {
+        let each = receipts.iter().zip(&settled.known);
+        let old: Vec<Receipt> = each
+            .filter(|(_, known)| !**known)
+            .map(|(r, _)| *r)
+            .collect();
+        if !old.is_empty() {
+            queue.settle_any(&old);
+        }
         done.fill(true);
     }
     Ok(done)

@@ -76,6 +76,7 @@ impl Server {
             tasks: tasks.clone(),
             metrics: metrics.clone(),
             config: broker::Config::default(),
+            queues: broker::queue::Config::default(),
             groups: broker::group::Config {
                 offsets_partitions: 1,
                 ..broker::group::Config::default()
@@ -117,7 +118,11 @@ impl Server {
             ..
         } = self;
         drop((sqs, broker, held));
-        tasks.shut_down(Duration::from_secs(5)).await;
+        tasks.signal();
+        // No deadline: time stands still as long as there is something to do.
+        while tasks.live() > 0 {
+            tokio::task::yield_now().await;
+        }
         tasks.join_threads();
     }
 

@@ -34,7 +34,8 @@ fn a_message_that_nobody_deletes_goes_to_the_dead_letter_queue() {
         let dead = server.queue("dead", json!({})).await;
         let url = server.queue("q", redrive(2)).await;
         bury(server, &url, "x").await;
-        let got = server.take(&dead).await.remove(0);
+        let waiting = json!({"QueueUrl": dead, "WaitTimeSeconds": 20, "AttributeNames": ["All"]});
+        let got = server.ok("ReceiveMessage", waiting).await["Messages"][0].clone();
         assert_eq!(got["Body"], "x");
         assert_eq!(got["Attributes"]["ApproximateReceiveCount"], "3");
         assert_eq!(got["Attributes"]["DeadLetterQueueSourceArn"], arn("q"));
