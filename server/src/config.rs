@@ -107,6 +107,14 @@ pub(crate) struct Http {
     pub(crate) head: head_admin::Config,
 }
 
+/// Section `[sqs]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Sqs {
+    pub(crate) listener: net::Config,
+    pub(crate) http: net::http::HttpConfig,
+    pub(crate) head: head_sqs::Config,
+}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -120,6 +128,7 @@ pub(crate) struct Config {
     pub(crate) queues: broker::queue::Config,
     pub(crate) kafka: Kafka,
     pub(crate) http: Http,
+    pub(crate) sqs: Sqs,
 }
 
 /// A configuration that cannot be used. The text names the key, where it was set, and what to do.

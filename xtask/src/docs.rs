@@ -12,7 +12,9 @@
 mod metrics;
 mod requests;
 mod routes;
+mod sqs;
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -30,6 +32,9 @@ const PARTS: &[(&str, &str, Make)] = &[
     ("docs/operations/metrics.md", "metrics", metrics::table),
     ("docs/protocols/http.md", "routes", routes::table),
     ("docs/protocols/kafka.md", "requests", requests::table),
+    ("docs/protocols/sqs.md", "actions", sqs::actions),
+    ("docs/protocols/sqs.md", "attributes", sqs::attributes),
+    ("docs/protocols/sqs.md", "errors", sqs::errors),
 ];
 
 /// The server's tests that write documents.
@@ -43,19 +48,24 @@ const SERVER_TESTS: &str = "reference";
 pub(crate) fn run(check: bool) -> Result<()> {
     let root = crate::root();
     let tree = Tree::read(&root)?;
-    let mut stale = Vec::new();
+    // A document may have several parts.
+    let mut documents: BTreeMap<&str, String> = BTreeMap::new();
     for (path, name, make) in PARTS {
-        let old = tree
-            .text(path)
-            .with_context(|| format!("{path} is missing"))?;
-        let new = replace(old, name, &make(&tree)?).with_context(|| (*path).to_owned())?;
-        if new == old {
-            continue;
-        }
-        stale.push(*path);
-        if !check {
-            std::fs::write(root.join(path), new)?;
-        }
+        let read = || {
+            tree.text(path)
+                .with_context(|| format!("{path} is missing"))
+        };
+        let text = match documents.remove(path) {
+            Some(text) => text,
+            None => read()?.to_owned(),
+        };
+        let new = replace(&text, name, &make(&tree)?).with_context(|| (*path).to_owned())?;
+        documents.insert(path, new);
+    }
+    documents.retain(|path, new| tree.text(path) != Some(new.as_str()));
+    let stale: Vec<&str> = documents.keys().copied().collect();
+    for (path, new) in documents.iter().filter(|_| !check) {
+        std::fs::write(root.join(path), new)?;
     }
     if check {
         ensure!(
@@ -90,9 +100,9 @@ fn replace(text: &str, name: &str, part: &str) -> Result<String> {
 
 /// The README's table: every request of every protocol.
 fn supported(tree: &Tree) -> Result<String> {
-    let (kafka, http) = (requests::list(), routes::list(tree)?);
+    let (kafka, http, sqs) = (requests::list(), routes::list(tree)?, sqs::list());
     Ok(format!(
-        "| protocol | requests |\n|---|---|\n| Kafka | {kafka} |\n| HTTP | {http} |\n"
+        "| protocol | requests |\n|---|---|\n| Kafka | {kafka} |\n| SQS | {sqs} |\n| HTTP | {http} |\n"
     ))
 }
 

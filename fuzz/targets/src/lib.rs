@@ -22,6 +22,7 @@ pub mod messages;
 pub mod mutate;
 pub mod produce;
 pub mod sasl;
+pub mod sqs;
 
 #[cfg(test)]
 mod regressions;
@@ -72,6 +73,7 @@ targets! {
     messages 30_000;
     produce 20_000;
     sasl 1000;
+    sqs 150;
 }
 
 /// Plays the seeds of `target`, then `rounds` changed ones; the same ones for the same `rng`.

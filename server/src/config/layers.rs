@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::nearest::nearest;
 use super::schema::{Key, Schema, join};
-use super::{Config, ConfigError, Http, Kafka};
+use super::{Config, ConfigError, Http, Kafka, Sqs};
 
 /// The file that is read when nobody names one.
 pub(crate) const DEFAULT_FILE: &str = "stentor.toml";
@@ -310,6 +310,9 @@ impl Merged<'_> {
         let mut http = self.section("http");
         let listener = take(&mut http, &net::Config::KEYS);
         let own = take(&mut http, &HTTP_KEYS);
+        let mut sqs = self.section("sqs");
+        let sqs_listener = take(&mut sqs, &net::Config::KEYS);
+        let sqs_http = take(&mut sqs, &HTTP_KEYS);
         let mut kafka = self.section("kafka");
         let kafka_listener = take(&mut kafka, &net::Config::KEYS);
         Ok(Config {
@@ -329,6 +332,11 @@ impl Merged<'_> {
                 listener: self.read("http", listener)?,
                 http: self.read("http", own)?,
                 head: self.read("http", http)?,
+            },
+            sqs: Sqs {
+                listener: self.read("sqs", sqs_listener)?,
+                http: self.read("sqs", sqs_http)?,
+                head: self.read("sqs", sqs)?,
             },
         })
     }

@@ -21,6 +21,7 @@ const QUEUES: &str = include_str!("../../../crates/broker/src/queue/config.rs");
 const NET: &str = include_str!("../../../crates/net/src/config.rs");
 const HTTP: &str = include_str!("../../../crates/net/src/http.rs");
 const KAFKA: &str = include_str!("../../../heads/kafka/src/config.rs");
+const SQS: &str = include_str!("../../../heads/sqs/src/config.rs");
 const ADMIN: &str = include_str!("../../../heads/admin/src/config.rs");
 
 /// A section: its name, what it is about, and the structs that make it up.
@@ -33,6 +34,7 @@ pub(crate) struct Section {
 
 /// Where heads listen when nobody says.
 pub(crate) const KAFKA_LISTEN: &str = "127.0.0.1:9092";
+pub(crate) const SQS_LISTEN: &str = "127.0.0.1:9324";
 pub(crate) const HTTP_LISTEN: &str = "127.0.0.1:8080";
 
 /// All sections, in the order of the example file.
@@ -90,6 +92,20 @@ pub(crate) const SECTIONS: &[Section] = &[
         about: "Kafka's protocol, for its unchanged clients.",
         structs: &[(NET, "Config"), (KAFKA, "Config")],
         default: || listening(KAFKA_LISTEN, &[table::<head_kafka::Config>()]),
+    },
+    Section {
+        name: "sqs",
+        about: "Amazon SQS, for its unchanged SDKs.",
+        structs: &[(NET, "Config"), (HTTP, "HttpConfig"), (SQS, "Config")],
+        default: || {
+            listening(
+                SQS_LISTEN,
+                &[
+                    table::<net::http::HttpConfig>(),
+                    table::<head_sqs::Config>(),
+                ],
+            )
+        },
     },
     Section {
         name: "http",

@@ -52,6 +52,10 @@ fn example(name: &str, addr: SocketAddr, tls: bool) -> String {
             format!("echo hello | kcat -b {addr} -X security.protocol=ssl -t greetings -P")
         }
         ("http", false) => format!("curl http://{addr}/v1/topics"),
+        ("sqs", tls) => {
+            let scheme = if tls { "https" } else { "http" };
+            format!("aws sqs list-queues --region us-east-1 --endpoint-url {scheme}://{addr}")
+        }
         ("http", true) => format!("curl https://{addr}/v1/topics"),
         _ => String::new(),
     }

@@ -44,5 +44,23 @@ pub(super) async fn listen(
         net.serve_http("http", admin.routes(), &http.listener, &http.http)
             .await?,
     );
+    let sqs = &config.sqs;
+    let credentials = match &sqs.head.credentials_file {
+        Some(path) => Some(read_text(path)?),
+        None => None,
+    };
+    let parts = head_sqs::Parts {
+        config: sqs.head.clone(),
+        credentials,
+        broker: broker.clone(),
+        rng: ground.rng.clone(),
+        tasks: ground.tasks.clone(),
+        metrics: ground.metrics.clone(),
+    };
+    let head = head_sqs::Sqs::new(parts).map_err(|why| Failure::new(Exit::Config, why))?;
+    listeners.extend(
+        net.serve_http("sqs", head.routes(), &sqs.listener, &sqs.http)
+            .await?,
+    );
     Ok(listeners)
 }

@@ -20,6 +20,7 @@ mod real_data;
 mod record;
 mod scenario;
 mod server;
+mod sqs;
 mod suite;
 mod tools;
 

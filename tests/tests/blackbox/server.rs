@@ -25,6 +25,7 @@ pub(crate) struct Server {
     settings: Vec<(String, String)>,
     pub(crate) kafka: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) sqs: SocketAddr,
     child: Child,
 }
 
@@ -54,17 +55,18 @@ impl Server {
 
     pub(crate) fn start_with(settings: Settings<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (kafka, http) = (free_address(), free_address());
+        let (kafka, http, sqs) = (free_address(), free_address(), free_address());
         let settings = settings
             .iter()
             .map(|(name, value)| (format!("STENTOR__{name}"), (*value).to_owned()));
         let settings: Vec<_> = settings.collect();
-        let child = spawn(&folder, kafka, http, &settings);
+        let child = spawn(&folder, [kafka, http, sqs], &settings);
         let server = Self {
             folder,
             settings,
             kafka,
             http,
+            sqs,
             child,
         };
         server.wait_ready();
@@ -75,7 +77,11 @@ impl Server {
     pub(crate) fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(&self.folder, self.kafka, self.http, &self.settings);
+        self.child = spawn(
+            &self.folder,
+            [self.kafka, self.http, self.sqs],
+            &self.settings,
+        );
         self.wait_ready();
     }
 
@@ -154,8 +160,7 @@ impl Server {
 
 fn spawn(
     folder: &TempDir,
-    kafka: SocketAddr,
-    http: SocketAddr,
+    [kafka, http, sqs]: [SocketAddr; 3],
     settings: &[(String, String)],
 ) -> Child {
     let mut log = std::fs::OpenOptions::new();
@@ -168,6 +173,7 @@ fn spawn(
         .env("STENTOR__DATA_DIR", folder.path().join("data"))
         .env("STENTOR__KAFKA__LISTEN", kafka.to_string())
         .env("STENTOR__HTTP__LISTEN", http.to_string())
+        .env("STENTOR__SQS__LISTEN", sqs.to_string())
         .env("STENTOR__GROUPS__INITIAL_REBALANCE_DELAY", "500ms")
         .envs(settings.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::null())

@@ -647,6 +647,12 @@ impl Queues {
     }
 
     /// Writes what the journal does not know yet.
+    /// Lets go of the queues.
+    pub(crate) fn release(&self) {
+        let table = std::mem::take(&mut *self.0.table.write());
+        drop(table);
+    }
+
     pub(crate) async fn close(&self) -> Result<(), Error> {
         for queue in self.list(None) {
             queue.0.note_dirty();

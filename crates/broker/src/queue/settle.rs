@@ -49,6 +49,20 @@ impl Queue {
         }
     }
 
+    /// Settles messages whoever has them now, by receipts of any age.
+    pub fn settle_any(&self, receipts: &[Receipt]) -> Settled {
+        let known = self.0.change(|state| {
+            let each = receipts.iter();
+            each.map(|receipt| state.settle_any((receipt.lane, receipt.offset)))
+                .collect()
+        });
+        self.0.shared.metrics.settled.inc_by(receipts.len() as u64);
+        Settled {
+            known,
+            queue: self.clone(),
+        }
+    }
+
     /// Up to `max` messages that are ready, from the `from`th on, lane by lane from the highest and
     /// in the order of the log. They are not leased. May read from disk.
     ///

@@ -419,6 +419,27 @@ impl State {
         true
     }
 
+    /// Settles a record in whatever place it is, also one that nobody has looked at since the
+    /// start; false when it is settled already, or on its way to where dead letters go.
+    pub(super) fn settle_any(&mut self, at: At) -> bool {
+        let (number, offset) = at;
+        let Some(lane) = self.lane(number) else {
+            return false;
+        };
+        if let Some(slot) = lane.slots.get(&offset) {
+            return slot.place != Place::Dying && self.settle_slot(at);
+        }
+        let unread = lane.next..lane.appended;
+        if !unread.contains(&offset) || lane.cursor.is_settled(offset) {
+            return false;
+        }
+        lane.cursor.settle(offset);
+        lane.counts.remove(&offset);
+        lane.settled_ahead += 1;
+        self.dirty = true;
+        true
+    }
+
     /// The next of a message's group may go once it is settled.
     pub(super) fn settle_in_group(&mut self, offset: u64, who: u64) {
         if let Some(groups) = &mut self.groups

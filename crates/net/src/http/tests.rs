@@ -74,6 +74,9 @@ fn routes(gate: &Arc<watch::Sender<u32>>, flooded: &Arc<AtomicUsize>) -> Routes 
             });
             async { Response::stream("application/x-ndjson", values) }
         })
+        .get("/large", async |_| {
+            Response::text(StatusCode::OK, "x".repeat(300_000))
+        })
         .get("/flood", move |_| {
             let flooded = Arc::clone(&flooded);
             let pieces = stream::repeat_with(move || {
@@ -232,6 +235,17 @@ async fn caps_bodies_whether_announced_or_chunked() {
     assert_eq!(rig.ledger.used(), 0);
     // Of the third the headers' read, which brought most of the body, and the body.
     assert!(rig.ledger.peak() <= 2000, "{}", rig.ledger.peak());
+}
+
+#[tokio::test]
+async fn an_answer_is_charged_until_it_is_sent() {
+    let rig = start().await;
+    let answer = rig
+        .raw(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(answer.len() > 300_000);
+    assert!(rig.ledger.peak() >= 300_000, "{}", rig.ledger.peak());
+    assert_eq!(rig.ledger.used(), 0);
 }
 
 #[tokio::test]
