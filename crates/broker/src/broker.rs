@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::group::Groups;
 use crate::metrics::BrokerMetrics;
 use crate::partition::Partition;
+use crate::queue::Queues;
 use crate::topic::Topic;
 use crate::topic_config::TopicConfig;
 
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) epoch: i32,
     pub(crate) topics: RwLock<TopicTable>,
     pub(crate) groups: std::sync::OnceLock<Groups>,
+    pub(crate) queues: std::sync::OnceLock<Queues>,
     /// Held by whoever creates, changes or deletes topics: one at a time.
     pub(crate) changing: Mutex<()>,
 }
@@ -122,6 +124,7 @@ impl Broker {
             epoch,
             topics: RwLock::new(TopicTable::default()),
             groups: std::sync::OnceLock::new(),
+            queues: std::sync::OnceLock::new(),
             changing: Mutex::new(()),
         });
         let broker = Self(shared);
@@ -133,6 +136,7 @@ impl Broker {
         let groups = broker.open_groups(parts.groups, parts.rng, &parts.metrics)?;
         broker.finish_deletions(&groups)?;
         let _ = broker.0.groups.set(groups);
+        let _ = broker.0.queues.set(Queues::default());
         broker.spawn_producer_expiry();
         Ok(broker)
     }
@@ -338,6 +342,18 @@ impl Broker {
     pub fn groups(&self) -> &Groups {
         self.0
             .groups
+            .get()
+            .expect("set by open, before anybody has the handle")
+    }
+
+    /// The queues.
+    ///
+    /// # Panics
+    /// Never: they are set before `open` returns.
+    #[must_use]
+    pub fn queues(&self) -> &Queues {
+        self.0
+            .queues
             .get()
             .expect("set by open, before anybody has the handle")
     }

@@ -19,6 +19,15 @@ pub enum Error {
         /// The partition that was asked for.
         partition: i64,
     },
+    /// No queue has this name, or it is gone.
+    #[error("there is no queue `{0}`")]
+    UnknownQueue(String),
+    /// Others use the queue, or somebody alone.
+    #[error("queue `{0}` is in use")]
+    InUse(String),
+    /// The queue has messages.
+    #[error("queue `{0}` is not empty")]
+    NotEmpty(String),
     /// A topic of this name exists.
     #[error("topic `{0}` exists already")]
     TopicExists(String),
@@ -160,10 +169,13 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::UnknownTopic(_) | Self::UnknownTopicId(_) | Self::UnknownPartition { .. } => {
-                Kind::NotFound
-            }
+            Self::UnknownTopic(_)
+            | Self::UnknownTopicId(_)
+            | Self::UnknownPartition { .. }
+            | Self::UnknownQueue(_) => Kind::NotFound,
             Self::TopicExists(_)
+            | Self::InUse(_)
+            | Self::NotEmpty(_)
             | Self::FencedEpoch { .. }
             | Self::UnknownEpoch { .. }
             | Self::Producer(_) => Kind::Conflict,
@@ -191,6 +203,9 @@ impl Error {
             Self::UnknownTopic(_)
             | Self::UnknownTopicId(_)
             | Self::UnknownPartition { .. }
+            | Self::UnknownQueue(_)
+            | Self::InUse(_)
+            | Self::NotEmpty(_)
             | Self::TopicExists(_)
             | Self::FencedEpoch { .. }
             | Self::Producer(_)

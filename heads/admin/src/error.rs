@@ -125,6 +125,9 @@ impl From<Error> for Problem {
             Error::UnknownTopic(_)
             | Error::UnknownTopicId(_)
             | Error::UnknownPartition { .. }
+            | Error::UnknownQueue(_)
+            | Error::InUse(_)
+            | Error::NotEmpty(_)
             | Error::TopicExists(_)
             | Error::InvalidTopicName(_)
             | Error::InvalidPartitions(_)
