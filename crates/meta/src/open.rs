@@ -104,6 +104,9 @@ impl Meta {
             change.open_table(DELETING)?;
             change.open_table(SETTINGS)?;
             change.open_table(USERS)?;
+            for table in crate::Catalog::ALL {
+                change.open_table(table.rows())?;
+            }
             Ok(())
         })?;
         meta.read()?;
