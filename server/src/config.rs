@@ -116,6 +116,7 @@ pub(crate) struct Config {
     pub(crate) store: store::Config,
     pub(crate) topics: broker::Config,
     pub(crate) groups: broker::group::Config,
+    pub(crate) exchanges: broker::exchange::Config,
     pub(crate) kafka: Kafka,
     pub(crate) http: Http,
 }

@@ -9,11 +9,14 @@ use parking_lot::{Mutex, RwLock};
 use store::Store;
 use tracing::{info, warn};
 
+use crate::access::Access;
 use crate::config::Config;
 use crate::error::Error;
+use crate::exchange::Exchanges;
 use crate::group::Groups;
 use crate::metrics::BrokerMetrics;
 use crate::partition::Partition;
+use crate::policy::Policies;
 use crate::queue::Queues;
 use crate::topic::Topic;
 use crate::topic_config::TopicConfig;
@@ -42,6 +45,8 @@ pub struct Parts {
     pub config: Config,
     /// Section `[groups]`.
     pub groups: crate::group::Config,
+    /// Section `[exchanges]`.
+    pub exchanges: crate::exchange::Config,
 }
 
 /// The engine; cheap to clone.
@@ -61,6 +66,9 @@ pub(crate) struct Shared {
     pub(crate) topics: RwLock<TopicTable>,
     pub(crate) groups: std::sync::OnceLock<Groups>,
     pub(crate) queues: std::sync::OnceLock<Queues>,
+    pub(crate) exchanges: std::sync::OnceLock<Exchanges>,
+    pub(crate) policies: std::sync::OnceLock<Policies>,
+    pub(crate) access: Access,
     /// Held by whoever creates, changes or deletes topics: one at a time.
     pub(crate) changing: Mutex<()>,
 }
@@ -114,6 +122,7 @@ impl Broker {
     pub fn open(parts: Parts) -> Result<Self, Error> {
         TopicConfig::parse(std::collections::BTreeMap::new(), &parts.config.defaults)?;
         let epoch = next_epoch(&parts.meta)?;
+        let access = Access::new(&parts.meta, &parts.metrics);
         let shared = Arc::new(Shared {
             metrics: BrokerMetrics::new(&parts.metrics),
             store: parts.store,
@@ -125,6 +134,9 @@ impl Broker {
             topics: RwLock::new(TopicTable::default()),
             groups: std::sync::OnceLock::new(),
             queues: std::sync::OnceLock::new(),
+            exchanges: std::sync::OnceLock::new(),
+            policies: std::sync::OnceLock::new(),
+            access,
             changing: Mutex::new(()),
         });
         let broker = Self(shared);
@@ -133,10 +145,11 @@ impl Broker {
             broker.load(topic)?;
         }
         broker.report_unknown_streams();
-        let groups = broker.open_groups(parts.groups, parts.rng, &parts.metrics)?;
+        let groups = broker.open_groups(parts.groups, parts.rng.clone(), &parts.metrics)?;
         broker.finish_deletions(&groups)?;
         let _ = broker.0.groups.set(groups);
         let _ = broker.0.queues.set(Queues::default());
+        broker.open_exchanges(parts.exchanges, parts.rng, &parts.metrics)?;
         broker.spawn_producer_expiry();
         Ok(broker)
     }
@@ -170,6 +183,20 @@ impl Broker {
         let groups = Groups::new(config, rng, metrics, &self.0);
         groups.load(self)?;
         Ok(groups)
+    }
+
+    /// Reads exchanges, bindings and policies back; after the queues, which bindings lead to.
+    fn open_exchanges(
+        &self,
+        config: crate::exchange::Config,
+        rng: Rng,
+        metrics: &Metrics,
+    ) -> Result<(), Error> {
+        let policies = Policies::open(&self.0, config.policies_max)?;
+        let _ = self.0.policies.set(policies);
+        let exchanges = Exchanges::open(config, rng, metrics, &self.0, self.queues())?;
+        let _ = self.0.exchanges.set(exchanges);
+        Ok(())
     }
 
     /// Whether this is the user's password. Takes milliseconds, which no socket waits for.
@@ -356,6 +383,36 @@ impl Broker {
             .queues
             .get()
             .expect("set by open, before anybody has the handle")
+    }
+
+    /// The exchanges and their bindings.
+    ///
+    /// # Panics
+    /// Never: they are set before `open` returns.
+    #[must_use]
+    pub fn exchanges(&self) -> &Exchanges {
+        self.0
+            .exchanges
+            .get()
+            .expect("set by open, before anybody has the handle")
+    }
+
+    /// The policies.
+    ///
+    /// # Panics
+    /// Never: they are set before `open` returns.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        self.0
+            .policies
+            .get()
+            .expect("set by open, before anybody has the handle")
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.0.access
     }
 
     /// The control state: users, broker configuration, the cluster's id.

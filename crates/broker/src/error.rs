@@ -22,8 +22,14 @@ pub enum Error {
     /// No queue has this name, or it is gone.
     #[error("there is no queue `{0}`")]
     UnknownQueue(String),
-    /// Others use the queue, or somebody alone.
-    #[error("queue `{0}` is in use")]
+    /// No exchange has this name.
+    #[error("there is no exchange `{0}`")]
+    UnknownExchange(String),
+    /// No namespace has this name.
+    #[error("there is no namespace `{0}`")]
+    UnknownNamespace(String),
+    /// Others use the queue, or somebody alone; the exchange has bindings.
+    #[error("`{0}` is in use")]
     InUse(String),
     /// The queue has messages.
     #[error("queue `{0}` is not empty")]
@@ -172,7 +178,9 @@ impl Error {
             Self::UnknownTopic(_)
             | Self::UnknownTopicId(_)
             | Self::UnknownPartition { .. }
-            | Self::UnknownQueue(_) => Kind::NotFound,
+            | Self::UnknownQueue(_)
+            | Self::UnknownExchange(_)
+            | Self::UnknownNamespace(_) => Kind::NotFound,
             Self::TopicExists(_)
             | Self::InUse(_)
             | Self::NotEmpty(_)
@@ -204,6 +212,8 @@ impl Error {
             | Self::UnknownTopicId(_)
             | Self::UnknownPartition { .. }
             | Self::UnknownQueue(_)
+            | Self::UnknownExchange(_)
+            | Self::UnknownNamespace(_)
             | Self::InUse(_)
             | Self::NotEmpty(_)
             | Self::TopicExists(_)

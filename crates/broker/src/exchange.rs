@@ -52,6 +52,7 @@ pub use config::Config;
 pub use kind::{ExchangeKind, HashBy, UnknownKind};
 pub use namespace::{DEFAULT_NAMESPACE, NamespaceSettings};
 pub use registry::Exchanges;
+pub(crate) use registry::{check_limit, check_name, check_row};
 
 use bound::{Bound, Same};
 use table::{Query, Table};

@@ -12,14 +12,17 @@
 //! Locks: a topic table lock is never held while a partition lock is taken; a partition lock is
 //! held across `Stream::append`, which never waits. No lock is held over an `.await`.
 
+pub mod access;
 mod admin;
 mod broker;
 mod config;
 mod error;
+pub mod exchange;
 pub mod group;
 pub mod message;
 mod metrics;
 mod partition;
+pub mod policy;
 mod producer;
 pub mod queue;
 mod read;

@@ -100,6 +100,7 @@ fn open(disk: &SimDisk, clock: &Clock, meta: &Meta) -> Broker {
         tasks,
         metrics,
         config: broker::Config::default(),
+        exchanges: broker::exchange::Config::default(),
         groups: broker::group::Config {
             offsets_partitions: 1,
             ..broker::group::Config::default()

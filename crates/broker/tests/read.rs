@@ -38,6 +38,7 @@ fn open(folder: &Path) -> Broker {
         tasks,
         metrics,
         config: broker::Config::default(),
+        exchanges: broker::exchange::Config::default(),
         groups: broker::group::Config::default(),
     })
     .unwrap()

@@ -157,7 +157,12 @@ impl Meta {
         Ok(())
     }
 
-    fn parse<T: DeserializeOwned>(&self, what: &str, key: &str, bytes: &[u8]) -> Result<T, Error> {
+    pub(crate) fn parse<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        key: &str,
+        bytes: &[u8],
+    ) -> Result<T, Error> {
         serde_json::from_slice(bytes).map_err(|error| Error::Damaged {
             path: self.0.path.clone(),
             what: format!("{what} `{key}` ({error})"),

@@ -65,6 +65,7 @@ impl Engine {
                 decompressed_bytes_max: ByteSize(1 << 20),
                 ..broker::Config::default()
             },
+            exchanges: broker::exchange::Config::default(),
             groups: broker::group::Config {
                 offsets_partitions: 1,
                 ..broker::group::Config::default()

@@ -126,6 +126,8 @@ impl From<Error> for Problem {
             | Error::UnknownTopicId(_)
             | Error::UnknownPartition { .. }
             | Error::UnknownQueue(_)
+            | Error::UnknownExchange(_)
+            | Error::UnknownNamespace(_)
             | Error::InUse(_)
             | Error::NotEmpty(_)
             | Error::TopicExists(_)

@@ -319,6 +319,7 @@ impl Merged<'_> {
             store: self.read("store", self.section("store"))?,
             topics: self.read("topics", self.section("topics"))?,
             groups: self.read("groups", self.section("groups"))?,
+            exchanges: self.read("exchanges", self.section("exchanges"))?,
             kafka: Kafka {
                 listener: self.read("kafka", kafka_listener)?,
                 head: self.read("kafka", kafka)?,

@@ -16,6 +16,7 @@ const HERE: &str = include_str!("../config.rs");
 const STORE: &str = include_str!("../../../crates/store/src/config.rs");
 const TOPICS: &str = include_str!("../../../crates/broker/src/config.rs");
 const GROUPS: &str = include_str!("../../../crates/broker/src/group/config.rs");
+const EXCHANGES: &str = include_str!("../../../crates/broker/src/exchange/config.rs");
 const NET: &str = include_str!("../../../crates/net/src/config.rs");
 const HTTP: &str = include_str!("../../../crates/net/src/http.rs");
 const KAFKA: &str = include_str!("../../../heads/kafka/src/config.rs");
@@ -70,6 +71,12 @@ pub(crate) const SECTIONS: &[Section] = &[
         about: "Consumer groups.",
         structs: &[(GROUPS, "Config")],
         default: table::<broker::group::Config>,
+    },
+    Section {
+        name: "exchanges",
+        about: "Namespaces, exchanges and their bindings.",
+        structs: &[(EXCHANGES, "Config")],
+        default: table::<broker::exchange::Config>,
     },
     Section {
         name: "kafka",

@@ -58,9 +58,7 @@ impl Form {
 /// [`Error::InvalidRequest`].
 pub(super) fn check(arguments: &BTreeMap<String, Match>) -> Result<(), Error> {
     Form::of(arguments).map(|_| ()).ok_or_else(|| {
-        Error::InvalidRequest(
-            "x-match is one of all, any, all-with-x and any-with-x".to_owned(),
-        )
+        Error::InvalidRequest("x-match is one of all, any, all-with-x and any-with-x".to_owned())
     })
 }
 

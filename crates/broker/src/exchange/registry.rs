@@ -89,7 +89,10 @@ impl Exchanges {
             }
         }
         if !lost.is_empty() {
-            warn!(bindings = lost.len(), "removing bindings of queues that are gone");
+            warn!(
+                bindings = lost.len(),
+                "removing bindings of queues that are gone"
+            );
             shared.meta.change_catalog(&lost)?;
         }
         exchanges.count();
@@ -122,6 +125,12 @@ impl Exchanges {
     pub(super) fn space(&self, namespace: &str) -> Result<Arc<Space>, Error> {
         let space = self.space_of(namespace);
         space.ok_or_else(|| Error::UnknownNamespace(namespace.to_owned()))
+    }
+
+    /// Whether there is a namespace of this name.
+    #[must_use]
+    pub fn has_namespace(&self, name: &str) -> bool {
+        self.0.spaces.read().contains_key(name)
     }
 
     pub(super) fn count(&self) {
@@ -310,8 +319,7 @@ impl Exchanges {
                 } else {
                     0
                 };
-                let put =
-                    RowChange::put(Catalog::Bindings, &namespace, &row_name(row), &binding);
+                let put = RowChange::put(Catalog::Bindings, &namespace, &row_name(row), &binding);
                 let bound = Arc::new(Bound::new(source.name(), target, binding, row));
                 let known = source.find(&Same(bound.clone())).is_some();
                 if known || !made.insert((source.name().clone(), Same(bound))) {
@@ -320,7 +328,11 @@ impl Exchanges {
                 rows.extend((row != 0).then_some(put));
             }
             let limit = exchanges.0.config.bindings_max;
-            check_limit("exchanges.bindings_max", space.bindings() + made.len(), limit)?;
+            check_limit(
+                "exchanges.bindings_max",
+                space.bindings() + made.len(),
+                limit,
+            )?;
             shared.meta.change_catalog(&rows)?;
             for (source, Same(bound)) in &made {
                 if let Some(source) = space.get(source) {
@@ -334,7 +346,9 @@ impl Exchanges {
 
     fn check_binding(&self, source: &Exchange, binding: &Binding) -> Result<(), Error> {
         let arguments = binding.arguments.iter();
-        let bytes: usize = arguments.map(|(name, value)| name.len() + value.size()).sum();
+        let bytes: usize = arguments
+            .map(|(name, value)| name.len() + value.size())
+            .sum();
         let limit = self.0.config.binding_bytes_max.as_usize();
         check_limit(
             "exchanges.binding_bytes_max",
@@ -397,7 +411,11 @@ impl Exchanges {
     #[must_use]
     pub fn to_exchange(&self, namespace: &str, exchange: &str) -> Vec<Binding> {
         let space = self.space_of(namespace);
-        sorted(space.into_iter().flat_map(|space| space.to_exchange(exchange)))
+        sorted(
+            space
+                .into_iter()
+                .flat_map(|space| space.to_exchange(exchange)),
+        )
     }
 
     /// The queues that a message with these routing keys and headers goes to, each once. The
@@ -451,7 +469,8 @@ impl Exchanges {
         };
         let mut bindings = space.to_queue(queue.name());
         // One of the same name that was declared since keeps its own.
-        bindings.retain(|bound| matches!(bound.target(), Target::Queue(_, id) if *id == queue.id()));
+        bindings
+            .retain(|bound| matches!(bound.target(), Target::Queue(_, id) if *id == queue.id()));
         let leaving = space.leaving(bindings, Vec::new());
         let left = self.leave(&space, &leaving, &shared.meta);
         self.count();
@@ -506,7 +525,7 @@ fn row_name(row: u64) -> String {
     format!("{row:016x}")
 }
 
-pub(super) fn check_name(whose: &str, name: &str) -> Result<(), Error> {
+pub(crate) fn check_name(whose: &str, name: &str) -> Result<(), Error> {
     if (1..=NAME_MAX).contains(&name.len()) {
         return Ok(());
     }
@@ -516,7 +535,7 @@ pub(super) fn check_name(whose: &str, name: &str) -> Result<(), Error> {
     )))
 }
 
-pub(super) fn check_limit(name: &'static str, wanted: usize, limit: usize) -> Result<(), Error> {
+pub(crate) fn check_limit(name: &'static str, wanted: usize, limit: usize) -> Result<(), Error> {
     if wanted <= limit {
         return Ok(());
     }
@@ -524,7 +543,7 @@ pub(super) fn check_limit(name: &'static str, wanted: usize, limit: usize) -> Re
     Err(Error::Limit { name, limit })
 }
 
-pub(super) fn check_row(row: &RowChange) -> Result<(), Error> {
+pub(crate) fn check_row(row: &RowChange) -> Result<(), Error> {
     if row.bytes() <= ROW_MAX {
         return Ok(());
     }

@@ -50,11 +50,7 @@ impl Index {
         } else {
             &self.queues
         };
-        side.get(name)
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+        side.get(name).into_iter().flatten().cloned().collect()
     }
 
     fn insert(&mut self, bound: &Arc<Bound>) {
@@ -195,7 +191,10 @@ impl Space {
             }
         }
         let mut index = self.index.lock();
-        leaving.bindings.iter().for_each(|bound| index.remove(bound));
+        leaving
+            .bindings
+            .iter()
+            .for_each(|bound| index.remove(bound));
     }
 
     /// The queues that a message goes to, each once; `None` when there is no such exchange.

@@ -46,9 +46,7 @@ impl Table {
             ExchangeKind::Fanout => Self::Fanout(Vec::new()),
             ExchangeKind::Topic => Self::Topic(Trie::default()),
             ExchangeKind::Headers => Self::Headers(ByHeaders::default()),
-            ExchangeKind::ConsistentHash(by) => {
-                Self::ConsistentHash(by.clone(), ByHash::default())
-            }
+            ExchangeKind::ConsistentHash(by) => Self::ConsistentHash(by.clone(), ByHash::default()),
             ExchangeKind::ModulusHash => Self::ModulusHash(InOrder::default()),
             ExchangeKind::Random => Self::Random(InOrder::default()),
             ExchangeKind::Delayed(inside) => Self::new(inside),

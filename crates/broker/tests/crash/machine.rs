@@ -101,6 +101,7 @@ impl Machine {
                 producer_snapshot_bytes: ByteSize(300),
                 ..broker::Config::default()
             },
+            exchanges: broker::exchange::Config::default(),
             groups: broker::group::Config {
                 offsets_partitions: 1,
                 ..broker::group::Config::default()
