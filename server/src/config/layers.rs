@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::nearest::nearest;
 use super::schema::{Key, Schema, join};
-use super::{Config, ConfigError, Http, Kafka};
+use super::{Amqp, Config, ConfigError, Http, Kafka};
 
 /// The file that is read when nobody names one.
 pub(crate) const DEFAULT_FILE: &str = "stentor.toml";
@@ -312,6 +312,8 @@ impl Merged<'_> {
         let own = take(&mut http, &HTTP_KEYS);
         let mut kafka = self.section("kafka");
         let kafka_listener = take(&mut kafka, &net::Config::KEYS);
+        let mut amqp = self.section("amqp");
+        let amqp_listener = take(&mut amqp, &net::Config::KEYS);
         Ok(Config {
             general: self.read("", self.section(""))?,
             log: self.read("log", self.section("log"))?,
@@ -323,6 +325,10 @@ impl Merged<'_> {
             kafka: Kafka {
                 listener: self.read("kafka", kafka_listener)?,
                 head: self.read("kafka", kafka)?,
+            },
+            amqp: Amqp {
+                listener: self.read("amqp", amqp_listener)?,
+                head: self.read("amqp", amqp)?,
             },
             http: Http {
                 listener: self.read("http", listener)?,

@@ -24,6 +24,7 @@ pub(crate) struct Server {
     folder: TempDir,
     settings: Vec<(String, String)>,
     pub(crate) kafka: SocketAddr,
+    pub(crate) amqp: SocketAddr,
     pub(crate) http: SocketAddr,
     child: Child,
 }
@@ -54,16 +55,17 @@ impl Server {
 
     pub(crate) fn start_with(settings: Settings<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (kafka, http) = (free_address(), free_address());
+        let (kafka, amqp, http) = (free_address(), free_address(), free_address());
         let settings = settings
             .iter()
             .map(|(name, value)| (format!("STENTOR__{name}"), (*value).to_owned()));
         let settings: Vec<_> = settings.collect();
-        let child = spawn(&folder, kafka, http, &settings);
+        let child = spawn(&folder, [kafka, amqp, http], &settings);
         let server = Self {
             folder,
             settings,
             kafka,
+            amqp,
             http,
             child,
         };
@@ -75,7 +77,11 @@ impl Server {
     pub(crate) fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(&self.folder, self.kafka, self.http, &self.settings);
+        self.child = spawn(
+            &self.folder,
+            [self.kafka, self.amqp, self.http],
+            &self.settings,
+        );
         self.wait_ready();
     }
 
@@ -154,8 +160,7 @@ impl Server {
 
 fn spawn(
     folder: &TempDir,
-    kafka: SocketAddr,
-    http: SocketAddr,
+    [kafka, amqp, http]: [SocketAddr; 3],
     settings: &[(String, String)],
 ) -> Child {
     let mut log = std::fs::OpenOptions::new();
@@ -167,6 +172,7 @@ fn spawn(
         .arg("serve")
         .env("STENTOR__DATA_DIR", folder.path().join("data"))
         .env("STENTOR__KAFKA__LISTEN", kafka.to_string())
+        .env("STENTOR__AMQP__LISTEN", amqp.to_string())
         .env("STENTOR__HTTP__LISTEN", http.to_string())
         .env("STENTOR__GROUPS__INITIAL_REBALANCE_DELAY", "500ms")
         .envs(settings.iter().map(|(name, value)| (name, value)))
