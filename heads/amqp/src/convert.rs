@@ -139,7 +139,18 @@ fn record((name, value): (&str, &Value)) -> Option<RecordHeader> {
         Value::Text(bytes) | Value::Binary(bytes) => bytes.clone(),
         Value::Void => return Some((Bytes::copy_from_slice(name.as_bytes()), None)),
         Value::Array(_) | Value::Table(_) => return None,
-        other => Bytes::from(other.show()),
+        Value::Bool(_)
+        | Value::I8(_)
+        | Value::U8(_)
+        | Value::I16(_)
+        | Value::U16(_)
+        | Value::I32(_)
+        | Value::U32(_)
+        | Value::I64(_)
+        | Value::F32(_)
+        | Value::F64(_)
+        | Value::Decimal(..)
+        | Value::Timestamp(_) => Bytes::from(value.show()),
     };
     Some((Bytes::copy_from_slice(name.as_bytes()), Some(bytes)))
 }

@@ -245,6 +245,17 @@ pub(crate) fn failure(error: &Error, namespace: &str) -> Failure {
         Error::Store(_) if error.kind() == Kind::Exhausted => {
             Failure::new(Code::ResourceError, error.to_string())
         }
-        other => Failure::new(Code::InternalError, other.to_string()),
+        Error::UnknownTopic(_)
+        | Error::UnknownTopicId(_)
+        | Error::UnknownPartition { .. }
+        | Error::UnknownNamespace(_)
+        | Error::InUse(_)
+        | Error::NotEmpty(_)
+        | Error::OutOfRange { .. }
+        | Error::FencedEpoch { .. }
+        | Error::UnknownEpoch { .. }
+        | Error::Producer(_)
+        | Error::Store(_)
+        | Error::Meta(_) => Failure::new(Code::InternalError, error.to_string()),
     }
 }

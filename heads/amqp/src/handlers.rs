@@ -13,6 +13,8 @@ mod settle;
 
 use std::sync::Arc;
 
+pub use arguments::{ARGUMENTS, Argument};
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt;

@@ -124,8 +124,6 @@ impl Amqp {
 pub(crate) enum Answers {
     /// There are none, and nothing is left to do.
     None,
-    /// One that is there already.
-    One(Option<Box<Reply>>),
     /// Those of a stream.
     Stream(BoxStream<'static, Reply>),
 }
@@ -136,7 +134,6 @@ impl Stream for Answers {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Reply>> {
         match &mut *self {
             Self::None => Poll::Ready(None),
-            Self::One(reply) => Poll::Ready(reply.take().map(|reply| *reply)),
             Self::Stream(stream) => stream.as_mut().poll_next(cx),
         }
     }

@@ -72,6 +72,8 @@ struct Client {
     cancel_notify: bool,
     blocked: bool,
     failure_close: bool,
+    /// How it has authenticated.
+    mechanism: Name,
 }
 
 /// A connection's session.

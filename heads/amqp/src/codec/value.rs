@@ -38,7 +38,7 @@ pub enum Value {
     /// `V`
     Void,
     /// `A`
-    Array(Vec<Value>),
+    Array(Vec<Self>),
     /// `F`
     Table(Table),
 }

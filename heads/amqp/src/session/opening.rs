@@ -124,6 +124,7 @@ impl AmqpSession {
             ) => {
                 self.client = client(&client_properties);
                 let proof = self.proof(&mechanism, &response)?;
+                self.client.mechanism = mechanism;
                 self.state = State::Authenticating;
                 let call = Call::Authenticate(proof, self.holds.hold());
                 Ok(Ok(Step::Next(Next::Call(Lane(0), call))))
@@ -247,8 +248,11 @@ impl AmqpSession {
         let Some(principal) = principal else {
             self.shared.metrics.failure(Code::AccessRefused);
             if self.client.failure_close {
-                let text = "ACCESS_REFUSED - Login was refused using an authentication mechanism. \
-                            For details see the broker logfile.";
+                let text = format!(
+                    "ACCESS_REFUSED - Login was refused using authentication mechanism {}. \
+                     For details see the broker logfile.",
+                    self.client.mechanism
+                );
                 let close = Method::Close {
                     code: Code::AccessRefused.number(),
                     text: text.into(),
@@ -388,6 +392,7 @@ fn client(properties: &Table) -> Client {
         name: name.unwrap_or_default().chars().take(255).collect(),
         cancel_notify: capabilities.is_true("consumer_cancel_notify"),
         blocked: capabilities.is_true("connection.blocked"),
+        mechanism: "".into(),
         failure_close: capabilities.is_true("authentication_failure_close"),
     }
 }
