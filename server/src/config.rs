@@ -124,6 +124,7 @@ pub(crate) struct Config {
     pub(crate) topics: broker::Config,
     pub(crate) groups: broker::group::Config,
     pub(crate) exchanges: broker::exchange::Config,
+    pub(crate) queues: broker::queue::Config,
     pub(crate) kafka: Kafka,
     pub(crate) amqp: Amqp,
     pub(crate) http: Http,

@@ -47,6 +47,8 @@ pub struct Parts {
     pub groups: crate::group::Config,
     /// Section `[exchanges]`.
     pub exchanges: crate::exchange::Config,
+    /// Section `[queues]`.
+    pub queues: crate::queue::Config,
 }
 
 /// The engine; cheap to clone.
@@ -77,17 +79,67 @@ pub(crate) struct Shared {
 pub(crate) struct TopicTable {
     by_name: HashMap<Arc<str>, Arc<Topic>>,
     by_id: HashMap<TopicId, Arc<Topic>>,
+    /// How many topics have a name that is this in metrics.
+    folded: HashMap<String, u32>,
+    /// How many topics and partitions belong to queues, which have a limit of their own.
+    of_queues: (usize, usize),
+    partitions: usize,
+}
+
+/// A name as metrics have it.
+fn folded(name: &str) -> String {
+    name.replace('.', "_")
 }
 
 impl TopicTable {
     pub(crate) fn insert(&mut self, topic: Arc<Topic>) {
+        *self.folded.entry(folded(topic.name())).or_default() += 1;
+        self.partitions += topic.partitions().len();
         self.by_id.insert(topic.id(), topic.clone());
         self.by_name.insert(topic.name().clone(), topic);
     }
 
     pub(crate) fn remove(&mut self, topic: &Topic) {
-        self.by_id.remove(&topic.id());
+        if self.by_id.remove(&topic.id()).is_none() {
+            return;
+        }
         self.by_name.remove(topic.name());
+        self.partitions = self.partitions.saturating_sub(topic.partitions().len());
+        let name = folded(topic.name());
+        if let Some(count) = self.folded.get_mut(&name) {
+            *count -= 1;
+            if *count == 0 {
+                self.folded.remove(&name);
+            }
+        }
+    }
+
+    /// Whether a topic has a name that is the same in metrics.
+    pub(crate) fn collides(&self, name: &str) -> bool {
+        self.folded.contains_key(&folded(name))
+    }
+
+    /// A topic of so many partitions belongs to a queue.
+    pub(crate) fn claim(&mut self, partitions: usize) {
+        self.of_queues.0 += 1;
+        self.of_queues.1 += partitions;
+    }
+
+    /// It does not any more.
+    pub(crate) fn disclaim(&mut self, partitions: usize) {
+        self.of_queues.0 = self.of_queues.0.saturating_sub(1);
+        self.of_queues.1 = self.of_queues.1.saturating_sub(partitions);
+    }
+
+    /// How many topics and partitions belong to no queue.
+    pub(crate) fn own(&self) -> (usize, usize) {
+        let (topics, partitions) = self.of_queues;
+        let own = self.by_id.len().saturating_sub(topics);
+        (own, self.partitions.saturating_sub(partitions))
+    }
+
+    pub(crate) fn grow(&mut self, partitions: usize) {
+        self.partitions += partitions;
     }
 
     pub(crate) fn topics(&self) -> usize {
@@ -95,7 +147,7 @@ impl TopicTable {
     }
 
     pub(crate) fn partitions(&self) -> usize {
-        self.by_id.values().map(|t| t.partitions().len()).sum()
+        self.partitions
     }
 }
 
@@ -141,6 +193,7 @@ impl Broker {
         });
         let broker = Self(shared);
         broker.remove_deleted()?;
+        broker.remove_transient();
         for topic in broker.0.meta.topics().iter() {
             broker.load(topic)?;
         }
@@ -148,7 +201,13 @@ impl Broker {
         let groups = broker.open_groups(parts.groups, parts.rng.clone(), &parts.metrics)?;
         broker.finish_deletions(&groups)?;
         let _ = broker.0.groups.set(groups);
-        let _ = broker.0.queues.set(Queues::default());
+        let queues = crate::queue::QueueParts {
+            config: parts.queues,
+            rng: parts.rng.clone(),
+            metrics: parts.metrics.clone(),
+        };
+        let queues = Queues::open(&broker, queues)?;
+        let _ = broker.0.queues.set(queues);
         broker.open_exchanges(parts.exchanges, parts.rng, &parts.metrics)?;
         broker.spawn_producer_expiry();
         Ok(broker)
@@ -165,21 +224,7 @@ impl Broker {
         rng: Rng,
         metrics: &Metrics,
     ) -> Result<Groups, Error> {
-        if self.topic(crate::group::TOPIC).is_err() {
-            let settings = [
-                ("cleanup.policy", "compact"),
-                ("segment.bytes", "104857600"),
-                ("compression.type", "producer"),
-            ];
-            let config_map = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            let new = crate::admin::NewTopic {
-                name: crate::group::TOPIC.to_owned(),
-                partitions: Some(config.offsets_partitions),
-                config: config_map.into(),
-                internal: true,
-            };
-            self.create_topic_now(new, false)?;
-        }
+        self.internal_topic(crate::group::TOPIC, config.offsets_partitions)?;
         let groups = Groups::new(config, rng, metrics, &self.0);
         groups.load(self)?;
         Ok(groups)
@@ -195,8 +240,33 @@ impl Broker {
         let policies = Policies::open(&self.0, config.policies_max)?;
         let _ = self.0.policies.set(policies);
         let exchanges = Exchanges::open(config, rng, metrics, &self.0, self.queues())?;
+        let router = exchanges.clone();
+        self.queues()
+            .set_router(move |namespace, exchange, keys, headers| {
+                router.route_record(namespace, exchange, keys, headers)
+            });
         let _ = self.0.exchanges.set(exchanges);
         Ok(())
+    }
+
+    /// The compacted topic of this name that holds the engine's own state; made when there is none.
+    pub(crate) fn internal_topic(&self, name: &str, partitions: u32) -> Result<Arc<Topic>, Error> {
+        if let Ok(topic) = self.topic(name) {
+            return Ok(topic);
+        }
+        let settings = [
+            ("cleanup.policy", "compact"),
+            ("segment.bytes", "104857600"),
+            ("compression.type", "producer"),
+        ];
+        let config_map = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let new = crate::admin::NewTopic {
+            name: name.to_owned(),
+            partitions: Some(partitions),
+            config: config_map.into(),
+            internal: true,
+        };
+        self.create_topic_now(new, false)
     }
 
     /// Whether this is the user's password. Takes milliseconds, which no socket waits for.
@@ -474,6 +544,8 @@ impl Broker {
     /// # Errors
     /// [`Error::Store`] when not everything could be synced.
     pub async fn close(&self) -> Result<(), Error> {
+        // Whatever stops it stops the store's end, too, which says so.
+        let _ = self.queues().close().await;
         for topic in self.topics() {
             topic.partitions().iter().for_each(|p| p.snapshot());
         }

@@ -47,10 +47,11 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
+pub use crate::queue::DEFAULT_NAMESPACE;
 pub use binding::{Binding, Destination, Match};
 pub use config::Config;
 pub use kind::{ExchangeKind, HashBy, UnknownKind};
-pub use namespace::{DEFAULT_NAMESPACE, NamespaceSettings};
+pub use namespace::NamespaceSettings;
 pub use registry::Exchanges;
 pub(crate) use registry::{check_limit, check_name, check_row};
 

@@ -5,6 +5,9 @@
 //! [`validate`], [`producer`]) and a read path that never decodes ([`read`]). A *group*
 //! ([`group`]) shares partitions among members and remembers how far each was read. What is
 //! configurable about a topic is one table, [`topic_config::KEYS`].
+//! An *exchange* ([`exchange`]) routes messages through its *bindings* to the queues of its
+//! *namespace*; what a user may do there is asked of [`access`], what names have in common is set by
+//! a [`policy`].
 //!
 //! What it must not know: any protocol's requests, versions or error codes. A head converts to
 //! and from these nouns; when it cannot, a noun is missing here.

@@ -17,6 +17,7 @@ use parking_lot::RwLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tracing::warn;
 
 use crate::access::compile;
 use crate::broker::Shared;
@@ -142,8 +143,11 @@ impl Policies {
     pub(crate) fn open(shared: &Arc<Shared>, policies_max: usize) -> Result<Self, Error> {
         let mut kept: HashMap<String, Vec<Compiled>> = HashMap::default();
         for row in shared.meta.catalog::<Policy>(Catalog::Policies)? {
-            let of_namespace = kept.entry(row.namespace).or_default();
-            of_namespace.push(Compiled::new(row.value)?);
+            match Compiled::new(row.value) {
+                Ok(policy) => kept.entry(row.namespace).or_default().push(policy),
+                // Another release took its pattern; that is no reason not to start.
+                Err(error) => warn!(policy = row.name, %error, "a policy is passed over"),
+            }
         }
         let kept = kept.into_iter().map(|(name, list)| (name, list.into()));
         Ok(Self(Arc::new(Inner {

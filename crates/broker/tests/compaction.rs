@@ -105,6 +105,7 @@ fn open(disk: &SimDisk, clock: &Clock, meta: &Meta) -> Broker {
             offsets_partitions: 1,
             ..broker::group::Config::default()
         },
+        queues: broker::queue::Config::default(),
     })
     .unwrap()
 }

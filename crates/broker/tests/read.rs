@@ -40,6 +40,7 @@ fn open(folder: &Path) -> Broker {
         config: broker::Config::default(),
         exchanges: broker::exchange::Config::default(),
         groups: broker::group::Config::default(),
+        queues: broker::queue::Config::default(),
     })
     .unwrap()
 }

@@ -1,4 +1,4 @@
-//! The control state: topics, users and their rights, settings, producer ids, and the catalog of
+//! The control state: topics, queues, users and their rights, settings, producer ids, and the catalog of
 //! namespaces, exchanges and bindings. Small, read often, changed rarely.
 //!
 //! It lives in one file (redb, a copy-on-write B-tree: every change is one synced transaction) and
@@ -11,6 +11,7 @@ mod catalog;
 mod error;
 mod names;
 mod open;
+mod queues;
 mod rights;
 mod topics;
 mod users;
@@ -26,11 +27,13 @@ use serde::{Deserialize, Serialize};
 pub use catalog::{Catalog, Row, RowChange};
 pub use error::Error;
 pub use names::{InvalidName, TOPIC_NAME_MAX, check_topic_name};
+pub use queues::Queue;
 pub use rights::{Permission, Rights, TopicPermission, UserChange};
 pub use users::{Credential, ITERATIONS, ITERATIONS_MAX, PasswordHash, ScramMechanism, derive};
 
 const TOPICS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("topics");
 const DELETING: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("deleting");
+const QUEUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("queues");
 const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
 const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
 

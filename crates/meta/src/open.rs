@@ -12,7 +12,7 @@ use redb::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    CLUSTER_ID, DELETING, Error, Meta, PRODUCER_ID, SETTINGS, Shared, State, TOPICS, USERS,
+    CLUSTER_ID, DELETING, Error, Meta, PRODUCER_ID, QUEUES, SETTINGS, Shared, State, TOPICS, USERS,
 };
 
 /// How much of the file the library keeps in memory, in bytes; the whole state is in memory
@@ -102,6 +102,7 @@ impl Meta {
         meta.change(|change| {
             change.open_table(TOPICS)?;
             change.open_table(DELETING)?;
+            change.open_table(QUEUES)?;
             change.open_table(SETTINGS)?;
             change.open_table(USERS)?;
             for table in crate::Catalog::ALL {

@@ -70,6 +70,7 @@ impl Engine {
                 offsets_partitions: 1,
                 ..broker::group::Config::default()
             },
+            queues: broker::queue::Config::default(),
         });
         drop(_inside);
         Self {

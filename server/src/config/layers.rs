@@ -322,6 +322,7 @@ impl Merged<'_> {
             topics: self.read("topics", self.section("topics"))?,
             groups: self.read("groups", self.section("groups"))?,
             exchanges: self.read("exchanges", self.section("exchanges"))?,
+            queues: self.read("queues", self.section("queues"))?,
             kafka: Kafka {
                 listener: self.read("kafka", kafka_listener)?,
                 head: self.read("kafka", kafka)?,

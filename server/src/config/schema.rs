@@ -17,6 +17,7 @@ const STORE: &str = include_str!("../../../crates/store/src/config.rs");
 const TOPICS: &str = include_str!("../../../crates/broker/src/config.rs");
 const GROUPS: &str = include_str!("../../../crates/broker/src/group/config.rs");
 const EXCHANGES: &str = include_str!("../../../crates/broker/src/exchange/config.rs");
+const QUEUES: &str = include_str!("../../../crates/broker/src/queue/config.rs");
 const NET: &str = include_str!("../../../crates/net/src/config.rs");
 const HTTP: &str = include_str!("../../../crates/net/src/http.rs");
 const KAFKA: &str = include_str!("../../../heads/kafka/src/config.rs");
@@ -79,6 +80,12 @@ pub(crate) const SECTIONS: &[Section] = &[
         about: "Namespaces, exchanges and their bindings.",
         structs: &[(EXCHANGES, "Config")],
         default: table::<broker::exchange::Config>,
+    },
+    Section {
+        name: "queues",
+        about: "Queues.",
+        structs: &[(QUEUES, "Config")],
+        default: table::<broker::queue::Config>,
     },
     Section {
         name: "kafka",

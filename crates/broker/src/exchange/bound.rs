@@ -33,22 +33,19 @@ pub(super) struct Bound {
     source: Arc<str>,
     target: Target,
     key: Arc<[u8]>,
-    /// Most bindings have none.
-    arguments: Option<Box<BTreeMap<String, Match>>>,
+    /// Most bindings have none; an empty map takes no memory beside its three words.
+    arguments: BTreeMap<String, Match>,
     /// The number of its row in the control state; 0 when it has none, and goes with the process.
     row: u64,
 }
 
-static NOTHING: BTreeMap<String, Match> = BTreeMap::new();
-
 impl Bound {
     pub(super) fn new(source: &Arc<str>, target: Target, binding: Binding, row: u64) -> Self {
-        let arguments = binding.arguments;
         Self {
             source: source.clone(),
             target,
             key: Arc::from(binding.key.into_bytes()),
-            arguments: (!arguments.is_empty()).then(|| Box::new(arguments)),
+            arguments: binding.arguments,
             row,
         }
     }
@@ -66,7 +63,7 @@ impl Bound {
     }
 
     pub(super) fn arguments(&self) -> &BTreeMap<String, Match> {
-        self.arguments.as_deref().unwrap_or(&NOTHING)
+        &self.arguments
     }
 
     pub(super) fn row(&self) -> Option<u64> {

@@ -11,7 +11,7 @@ pub struct Config {
     pub namespaces_max: usize,
     /// How many exchanges a namespace may have.
     pub exchanges_max: usize,
-    /// How many bindings a namespace may have. A binding of a topic exchange takes about 300 bytes
+    /// How many bindings a namespace may have. A binding of a topic exchange takes about 500 bytes
     /// of memory.
     pub bindings_max: usize,
     /// How many bytes the key and the arguments of a binding may have together.

@@ -1,17 +1,12 @@
 //! A list that mostly holds one: the bindings of one key.
 
 /// A list without a heap allocation while it holds at most one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum Few<T> {
+    #[default]
     None,
     One(T),
     Many(Vec<T>),
-}
-
-impl<T> Default for Few<T> {
-    fn default() -> Self {
-        Self::None
-    }
 }
 
 impl<T> Few<T> {

@@ -83,7 +83,9 @@ impl OfName {
     fn held(&self, value: &Match) -> usize {
         match value {
             Match::Void => self.present.len(),
-            value => self.equal.get(value).map_or(0, |few| few.as_slice().len()),
+            Match::Bool(_) | Match::Int(_) | Match::Float(_) | Match::Text(_) | Match::Other(_) => {
+                self.equal.get(value).map_or(0, |few| few.as_slice().len())
+            }
         }
     }
 
@@ -123,12 +125,11 @@ impl ByHeaders {
         }
         for (name, value) in compared {
             let of_name = self.names.entry(name.clone()).or_default();
-            match value {
-                Match::Void => of_name.present.push(bound.clone()),
-                value => {
-                    let few = of_name.equal.entry(value.clone()).or_default();
-                    few.push(bound.clone());
-                }
+            if *value == Match::Void {
+                of_name.present.push(bound.clone());
+            } else {
+                let few = of_name.equal.entry(value.clone()).or_default();
+                few.push(bound.clone());
             }
         }
     }
@@ -179,3 +180,6 @@ fn fits(arguments: &BTreeMap<String, Match>, headers: &dyn Fn(&str) -> Option<Ma
             headers(name).is_some_and(|value| *wanted == Match::Void || *wanted == value)
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,10 +11,7 @@ use super::registry::{Exchanges, check_limit, check_name, check_row};
 use super::space::Space;
 use crate::broker::Broker;
 use crate::error::Error;
-use crate::queue::DeleteWhen;
-
-/// The namespace that a new data directory begins with.
-pub const DEFAULT_NAMESPACE: &str = "/";
+use crate::queue::{DEFAULT_NAMESPACE, DeleteWhen};
 
 /// What is set about a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]

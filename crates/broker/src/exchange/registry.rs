@@ -18,6 +18,7 @@ use crate::broker::Shared;
 use crate::error::Error;
 use crate::metrics::ExchangeMetrics;
 use crate::queue::{Queue, Queues};
+use crate::records::RecordHeader;
 
 /// The longest name of an exchange or namespace, in bytes.
 pub(super) const NAME_MAX: usize = 255;
@@ -453,6 +454,23 @@ impl Exchanges {
             metrics.routed.inc();
         }
         Ok(found)
+    }
+
+    /// The queues that a stored record goes to, by its headers as text; none where there is no such
+    /// exchange.
+    pub(crate) fn route_record(
+        &self,
+        namespace: &str,
+        exchange: &str,
+        keys: &[Bytes],
+        headers: &[RecordHeader],
+    ) -> Vec<Queue> {
+        let headers = |name: &str| {
+            let (_, value) = headers.iter().find(|(key, _)| key == name)?;
+            Some(value.clone().map_or(Match::Void, Match::Text))
+        };
+        let found = self.route(namespace, exchange, keys, &headers);
+        found.unwrap_or_default()
     }
 
     /// Takes away the bindings of a queue that is gone, and the auto-delete exchanges that are left

@@ -214,7 +214,7 @@ impl Space {
         let mut found: Vec<Found> = Vec::new();
         // Exchanges that were come to; those from `next` on have not been looked at.
         let mut seen: Vec<Arc<Exchange>> = Vec::new();
-        let mut known: HashSet<Arc<str>> = HashSet::default();
+        let mut known: Option<HashSet<Arc<str>>> = None;
         let mut next = 0;
         loop {
             let mut any = false;
@@ -229,10 +229,9 @@ impl Space {
             if !any {
                 further.extend(here.alternate());
             }
-            if !further.is_empty() {
-                known.insert(here.name().clone());
-            }
             for name in further {
+                let known =
+                    known.get_or_insert_with(|| [here.name().clone()].into_iter().collect());
                 if known.insert(name.clone()) {
                     seen.extend(self.get(&name));
                 }

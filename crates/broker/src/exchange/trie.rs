@@ -13,6 +13,7 @@
 //! than the words that no other has, and a word of a key that no pattern has ends a comparison at
 //! once.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use base::HashMap;
@@ -207,39 +208,22 @@ impl<T: PartialEq> Trie<T> {
     /// Hands `found` everything whose pattern fits `key`. What is under two patterns that fit comes
     /// twice.
     pub(super) fn visit<'a>(&'a self, key: &[u8], found: &mut dyn FnMut(&'a T)) {
+        let mut scratch = SCRATCH.take();
         let mut walk = Walk {
             trie: self,
-            here: Vec::with_capacity(8),
-            hashes: Vec::new(),
-            nested: Vec::new(),
+            scratch: &mut scratch,
             found,
         };
         walk.enter(ROOT);
-        let mut before = Vec::with_capacity(8);
         for word in words(key) {
-            std::mem::swap(&mut before, &mut walk.here);
-            walk.here.clear();
-            let word = self.words.get(word);
-            // A `#` that this word leads to takes the next one first.
-            let reached = walk.hashes.len();
-            for at in 0..reached {
-                let from = walk.hashes[at];
-                walk.step(from, word);
-            }
-            for from in &before {
-                walk.step(*from, word);
-            }
+            walk.next(self.words.get(word));
         }
-        let Walk {
-            here,
-            hashes,
-            found,
-            ..
-        } = walk;
-        for at in here.into_iter().chain(hashes) {
+        for at in scratch.here.drain(..).chain(scratch.hashes.drain(..)) {
             let targets = self.nodes[at as usize].targets.as_slice();
             targets.iter().for_each(&mut *found);
         }
+        scratch.nested.clear();
+        SCRATCH.set(scratch);
     }
 
     #[cfg(test)]
@@ -250,19 +234,61 @@ impl<T: PartialEq> Trie<T> {
     }
 }
 
+thread_local! {
+    /// Lists that the next comparison on this thread uses again. They hold at most a number for
+    /// each node.
+    static SCRATCH: Cell<Scratch> = const { Cell::new(Scratch::EMPTY) };
+}
+
 /// Where the words of a key have led to so far.
-struct Walk<'a, 'f, T> {
-    trie: &'a Trie<T>,
+#[derive(Debug)]
+struct Scratch {
     /// Nodes that exactly these words lead to.
     here: Vec<u32>,
+    /// Nodes that all words but the last lead to.
+    before: Vec<u32>,
     /// `#` nodes on the way that more words may follow.
     hashes: Vec<u32>,
     /// Those of the `#` nodes that have another above them and could come twice.
     nested: Vec<u32>,
+}
+
+impl Scratch {
+    const EMPTY: Self = Self {
+        here: Vec::new(),
+        before: Vec::new(),
+        hashes: Vec::new(),
+        nested: Vec::new(),
+    };
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+struct Walk<'a, 'f, T> {
+    trie: &'a Trie<T>,
+    scratch: &'f mut Scratch,
     found: &'f mut dyn FnMut(&'a T),
 }
 
 impl<T> Walk<'_, '_, T> {
+    fn next(&mut self, word: Option<u32>) {
+        std::mem::swap(&mut self.scratch.before, &mut self.scratch.here);
+        self.scratch.here.clear();
+        // A `#` that this word leads to takes the next one first.
+        for at in 0..self.scratch.hashes.len() {
+            let from = self.scratch.hashes[at];
+            self.step(from, word);
+        }
+        for at in 0..self.scratch.before.len() {
+            let from = self.scratch.before[at];
+            self.step(from, word);
+        }
+    }
+
     fn step(&mut self, from: u32, word: Option<u32>) {
         let node = &self.trie.nodes[from as usize];
         if node.edges > 0 {
@@ -278,21 +304,21 @@ impl<T> Walk<'_, '_, T> {
 
     /// Comes to a node, and to what follows it without a word.
     fn enter(&mut self, at: u32) {
-        self.here.push(at);
+        self.scratch.here.push(at);
         let mut hash = self.trie.nodes[at as usize].hash;
         while hash != ROOT {
             let node = &self.trie.nodes[hash as usize];
             if node.depth == Hashes::More {
-                match self.nested.binary_search(&hash) {
+                match self.scratch.nested.binary_search(&hash) {
                     Ok(_) => return,
-                    Err(place) => self.nested.insert(place, hash),
+                    Err(place) => self.scratch.nested.insert(place, hash),
                 }
             }
             if node.is_leaf() {
                 // It fits whatever comes, and nothing comes behind it.
                 node.targets.as_slice().iter().for_each(&mut *self.found);
             } else {
-                self.hashes.push(hash);
+                self.scratch.hashes.push(hash);
             }
             hash = node.hash;
         }

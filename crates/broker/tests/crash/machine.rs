@@ -106,6 +106,7 @@ impl Machine {
                 offsets_partitions: 1,
                 ..broker::group::Config::default()
             },
+            queues: broker::queue::Config::default(),
         };
         match Broker::open(parts) {
             Ok(broker) => Ok(Self { broker, tasks }),

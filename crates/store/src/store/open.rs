@@ -30,7 +30,9 @@ const FORMAT: &str = "format";
 /// What that file is called until it is whole.
 const FORMAT_NEW: &str = "format.new";
 /// The newest format that is known.
-const FORMAT_MAX: u32 = 1;
+///
+/// 2: groups in the write-ahead log; streams whose segments are all gone.
+const FORMAT_MAX: u32 = 2;
 /// There when the last run ended in order.
 pub(super) const CLEAN: &str = "clean";
 
@@ -180,7 +182,9 @@ fn check_format(disk: &dyn Disk) -> Result<(), Error> {
         .trim_matches(['\0', '\n', ' '])
         .to_owned();
     match text.parse::<u32>() {
-        Ok(format) if format <= FORMAT_MAX => Ok(()),
+        Ok(FORMAT_MAX) => Ok(()),
+        // All of it is read as it is, and what is written from now on is new.
+        Ok(format) if format < FORMAT_MAX => write_format(disk),
         Ok(_) => Err(Error::TooNew {
             path: disk.name(FORMAT),
             found: text,

@@ -1,0 +1,10 @@
+//! Queues over a whole engine on a simulated disk.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something unexpected is met"
+)]
+
+mod basics;
+mod features;
+mod machine;
+mod restart;
