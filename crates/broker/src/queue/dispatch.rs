@@ -115,9 +115,11 @@ impl State {
                     break;
                 }
             }
+            self.let_full_go(&mut todo);
         }
-        let loading = self.lanes.iter().any(|lane| lane.loading);
-        self.answer_waiters(short && !loading, &mut todo);
+        // Whoever takes nothing for an answer still gets what was published before.
+        let pending = self.lanes.iter().any(Lane::is_pending);
+        self.answer_waiters(short && !pending, &mut todo);
         todo.wakers.append(&mut self.wakers());
         todo.dying = std::mem::take(&mut self.dying);
         if self.is_unused() && (!self.watch || self.head_known) {
@@ -581,6 +583,17 @@ impl State {
             value: parsed.value,
             headers: parsed.headers,
             attributes: parsed.attributes,
+        }
+    }
+
+    /// The waiter whose turn it was goes when it has all that it wants.
+    fn let_full_go(&mut self, todo: &mut Todo) {
+        if let Some(waiter) = self.waiters.front()
+            && let Some(served) = self.served.get(&waiter.id)
+            && served.deliveries.len() >= waiter.max
+            && let Some(mut waiter) = self.waiters.pop_front()
+        {
+            todo.wakers.extend(waiter.waker.take());
         }
     }
 

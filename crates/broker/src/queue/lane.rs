@@ -136,6 +136,12 @@ impl Lane {
         ahead.saturating_sub(self.settled_ahead + self.delayed_ahead)
     }
 
+    /// Whether more will be there in a moment: it is being read or made durable.
+    pub(super) fn is_pending(&self) -> bool {
+        let soon = self.appended > self.stream.end().0 && self.stream.check_open().is_ok();
+        self.loading || soon
+    }
+
     /// Takes in what others have appended to the topic.
     pub(super) fn note_appended(&mut self) {
         let end = self.stream.appended_end().0;
@@ -212,14 +218,19 @@ pub(super) struct Groups {
 
 #[derive(Debug, Default)]
 struct Group {
-    leased: BTreeSet<u64>,
+    /// With who has them; 0 is nobody who may have the next ones, too.
+    leased: BTreeMap<u64, u64>,
     parked: BTreeSet<u64>,
     ready: BTreeSet<u64>,
-    /// Who leased last in the pass that goes on: it may have the next ones, too.
-    holder: u64,
 }
 
 impl Group {
+    /// Whether nothing before `offset` is leased to anybody but `who`.
+    fn is_free(&self, offset: u64, who: u64) -> bool {
+        let mut before = self.leased.range(..offset);
+        before.all(|(_, holder)| who != 0 && *holder == who)
+    }
+
     fn is_empty(&self) -> bool {
         self.leased.is_empty() && self.parked.is_empty() && self.ready.is_empty()
     }
@@ -236,11 +247,9 @@ impl Groups {
         let Some(group) = self.groups.get(key) else {
             return true;
         };
-        let first = |set: &BTreeSet<u64>| set.first().copied().unwrap_or(u64::MAX);
         let behind = group.parked.first().is_some_and(|p| *p < offset)
             || group.ready.first().is_some_and(|r| *r < offset);
-        let held = first(&group.leased) < offset;
-        !behind && (!held || (who != 0 && group.holder == who))
+        !behind && group.is_free(offset, who)
     }
 
     pub(super) fn key(&self, offset: u64) -> Option<&Bytes> {
@@ -250,8 +259,7 @@ impl Groups {
     pub(super) fn lease(&mut self, key: Bytes, offset: u64, who: u64) {
         let group = self.groups.entry(key.clone()).or_default();
         group.ready.remove(&offset);
-        group.leased.insert(offset);
-        group.holder = who;
+        group.leased.insert(offset, who);
         self.of.insert(offset, key);
     }
 
@@ -298,8 +306,7 @@ impl Groups {
             return None;
         }
         let first = *group.parked.first()?;
-        let free = group.leased.first().is_none_or(|leased| first < *leased)
-            || (who != 0 && group.holder == who);
+        let free = group.is_free(first, who);
         let behind = group.ready.first().is_some_and(|ready| *ready < first);
         if !free || behind {
             return None;

@@ -116,6 +116,7 @@ impl Server {
             queues: broker::queue::Config::default(),
             exchanges: broker::exchange::Config::default(),
             groups: settings.groups,
+            queues: broker::queue::Config::default(),
         })
         .unwrap();
         let kafka = Kafka::new(settings.kafka, broker.clone(), rng, &metrics).unwrap();
