@@ -99,6 +99,13 @@ pub(crate) struct Kafka {
     pub(crate) head: head_kafka::Config,
 }
 
+/// Section `[amqp]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Amqp {
+    pub(crate) listener: net::Config,
+    pub(crate) head: head_amqp::Config,
+}
+
 /// Section `[http]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
@@ -127,6 +134,7 @@ pub(crate) struct Config {
     pub(crate) exchanges: broker::exchange::Config,
     pub(crate) queues: broker::queue::Config,
     pub(crate) kafka: Kafka,
+    pub(crate) amqp: Amqp,
     pub(crate) http: Http,
     pub(crate) sqs: Sqs,
 }
@@ -146,6 +154,7 @@ impl Config {
             )));
         }
         self.kafka.head.advertised_parts().map_err(ConfigError)?;
+        self.amqp.head.validate().map_err(ConfigError)?;
         if self
             .log
             .level

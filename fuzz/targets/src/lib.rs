@@ -12,6 +12,7 @@
 )]
 
 pub mod admin;
+pub mod amqp;
 pub mod append;
 pub mod batch;
 pub mod directory;
@@ -66,6 +67,7 @@ macro_rules! targets {
 
 targets! {
     admin 150;
+    amqp 1500;
     append 600;
     batch 6000;
     directory 150;

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::nearest::nearest;
 use super::schema::{Key, Schema, join};
-use super::{Config, ConfigError, Http, Kafka, Sqs};
+use super::{Amqp, Config, ConfigError, Http, Kafka, Sqs};
 
 /// The file that is read when nobody names one.
 pub(crate) const DEFAULT_FILE: &str = "stentor.toml";
@@ -315,6 +315,8 @@ impl Merged<'_> {
         let sqs_http = take(&mut sqs, &HTTP_KEYS);
         let mut kafka = self.section("kafka");
         let kafka_listener = take(&mut kafka, &net::Config::KEYS);
+        let mut amqp = self.section("amqp");
+        let amqp_listener = take(&mut amqp, &net::Config::KEYS);
         Ok(Config {
             general: self.read("", self.section(""))?,
             log: self.read("log", self.section("log"))?,
@@ -327,6 +329,10 @@ impl Merged<'_> {
             kafka: Kafka {
                 listener: self.read("kafka", kafka_listener)?,
                 head: self.read("kafka", kafka)?,
+            },
+            amqp: Amqp {
+                listener: self.read("amqp", amqp_listener)?,
+                head: self.read("amqp", amqp)?,
             },
             http: Http {
                 listener: self.read("http", listener)?,

@@ -51,6 +51,8 @@ fn example(name: &str, addr: SocketAddr, tls: bool) -> String {
         ("kafka", true) => {
             format!("echo hello | kcat -b {addr} -X security.protocol=ssl -t greetings -P")
         }
+        ("amqp", false) => format!("amqp-publish -u amqp://{addr} -r greetings -b hello"),
+        ("amqp", true) => format!("amqp-publish -u amqps://{addr} -r greetings -b hello"),
         ("http", false) => format!("curl http://{addr}/v1/topics"),
         ("sqs", tls) => {
             let scheme = if tls { "https" } else { "http" };

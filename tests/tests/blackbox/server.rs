@@ -24,6 +24,7 @@ pub(crate) struct Server {
     folder: TempDir,
     settings: Vec<(String, String)>,
     pub(crate) kafka: SocketAddr,
+    pub(crate) amqp: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) sqs: SocketAddr,
     child: Child,
@@ -55,16 +56,17 @@ impl Server {
 
     pub(crate) fn start_with(settings: Settings<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (kafka, http, sqs) = (free_address(), free_address(), free_address());
+        let [kafka, amqp, http, sqs] = std::array::from_fn(|_| free_address());
         let settings = settings
             .iter()
             .map(|(name, value)| (format!("STENTOR__{name}"), (*value).to_owned()));
         let settings: Vec<_> = settings.collect();
-        let child = spawn(&folder, [kafka, http, sqs], &settings);
+        let child = spawn(&folder, [kafka, amqp, http, sqs], &settings);
         let server = Self {
             folder,
             settings,
             kafka,
+            amqp,
             http,
             sqs,
             child,
@@ -79,7 +81,7 @@ impl Server {
         self.child.wait().unwrap();
         self.child = spawn(
             &self.folder,
-            [self.kafka, self.http, self.sqs],
+            [self.kafka, self.amqp, self.http, self.sqs],
             &self.settings,
         );
         self.wait_ready();
@@ -160,7 +162,7 @@ impl Server {
 
 fn spawn(
     folder: &TempDir,
-    [kafka, http, sqs]: [SocketAddr; 3],
+    [kafka, amqp, http, sqs]: [SocketAddr; 4],
     settings: &[(String, String)],
 ) -> Child {
     let mut log = std::fs::OpenOptions::new();
@@ -172,6 +174,7 @@ fn spawn(
         .arg("serve")
         .env("STENTOR__DATA_DIR", folder.path().join("data"))
         .env("STENTOR__KAFKA__LISTEN", kafka.to_string())
+        .env("STENTOR__AMQP__LISTEN", amqp.to_string())
         .env("STENTOR__HTTP__LISTEN", http.to_string())
         .env("STENTOR__SQS__LISTEN", sqs.to_string())
         .env("STENTOR__GROUPS__INITIAL_REBALANCE_DELAY", "500ms")
