@@ -643,16 +643,12 @@ impl Queues {
 
     /// Lets go of all queues; see [`Broker::release`].
     pub(crate) fn release(&self) {
-        *self.0.table.write() = Table::default();
-    }
-
-    /// Writes what the journal does not know yet.
-    /// Lets go of the queues.
-    pub(crate) fn release(&self) {
+        // Dropped when the lock is free again.
         let table = std::mem::take(&mut *self.0.table.write());
         drop(table);
     }
 
+    /// Writes what the journal does not know yet.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         for queue in self.list(None) {
             queue.0.note_dirty();

@@ -340,7 +340,7 @@ async fn read(mut body: Incoming, work: &mut Work) -> Result<Bytes, Box<Response
     })
 }
 
-fn finish(response: Response, mut work: Work) -> hyper::Response<Sending> {
+fn finish(response: Response, work: Work) -> hyper::Response<Sending> {
     let Response {
         status,
         headers,
