@@ -597,6 +597,13 @@ impl State {
         }
     }
 
+    /// Lets those go who take nothing for an answer.
+    pub(super) fn answer_now(&mut self) -> Vec<Waker> {
+        let mut todo = Todo::default();
+        self.answer_waiters(true, &mut todo);
+        todo.wakers
+    }
+
     /// Lets those go who have something, and those who take nothing for an answer.
     fn answer_waiters(&mut self, empty: bool, todo: &mut Todo) {
         let served = &mut self.served;
