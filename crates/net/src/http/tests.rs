@@ -330,15 +330,17 @@ impl Rig {
         peer.write_all(b"GET /flood HTTP/1.1\r\nhost: x\r\n\r\n")
             .await
             .unwrap();
-        let mut flooded = 0;
-        timeout(Duration::from_secs(10), async {
-            while flooded == 0 || flooded < self.flooded.load(Ordering::SeqCst) {
-                flooded = self.flooded.load(Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(100)).await;
+        let (mut flooded, mut quiet) = (0, 0);
+        let stalled = async {
+            // As long as the peer's buffers take something it is written in the next turn.
+            while flooded == 0 || quiet < 10_000 {
+                tokio::task::yield_now().await;
+                let now = self.flooded.load(Ordering::SeqCst);
+                quiet = if now == flooded { quiet + 1 } else { 0 };
+                flooded = now;
             }
-        })
-        .await
-        .unwrap();
+        };
+        timeout(Duration::from_secs(10), stalled).await.unwrap();
         peer
     }
 
