@@ -193,9 +193,10 @@ fn can_hold(
     compression: Compression,
     config: &Config,
 ) -> Result<(), BatchProblem> {
-    let bytes = match compression {
-        Compression::None => len,
-        _ => decompressed_max(len, config),
+    let bytes = if compression == Compression::None {
+        len
+    } else {
+        decompressed_max(len, config)
     };
     if count as usize > bytes / RECORD_MIN {
         return Err(BatchProblem::Invalid(format!(
