@@ -4,10 +4,13 @@
 //! sizes, the numbers of partitions and the acknowledgements below, with each client. What is
 //! produced is consumed by the same client, then removed. Latency is measured at a fixed rate.
 
+mod kept;
+
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::driver::{self, Load};
 use crate::stats::Figures;
@@ -16,7 +19,7 @@ use crate::{Options, latency, report, tools};
 
 /// The systems of every workload. [`System::KafkaSync`] is measured where records are 1 KiB and
 /// acknowledged by all: everywhere it would take hours.
-const SYSTEMS: [System; 4] = [
+pub(crate) const SYSTEMS: [System; 4] = [
     System::Kafka,
     System::StentorAsync,
     System::Stentor,
@@ -29,6 +32,8 @@ const ACKS: [i16; 2] = [-1, 1];
 const BYTES: usize = 400 << 20;
 /// Records are not more than this.
 const RECORDS_MAX: usize = 2_000_000;
+/// For what a server does now and then, such as a sync once a second.
+const SETTLE: Duration = Duration::from_millis(1500);
 /// How long the rate is kept.
 const RATE_SECONDS: usize = 10;
 
@@ -75,7 +80,7 @@ impl Workload {
         format!("{}B {}p acks={acks}", self.size, self.partitions)
     }
 
-    fn all() -> impl Iterator<Item = Self> {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         let pairs = PARTITIONS
             .into_iter()
             .flat_map(|p| ACKS.into_iter().map(move |a| (p, a)));
@@ -129,6 +134,17 @@ pub(crate) struct Footprint {
     pub(crate) after: Figures,
 }
 
+/// One thing that was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Measured {
+    /// Records per second produced and consumed, CPU seconds per million of them.
+    Throughput(Client, Workload, System, [f64; 4]),
+    /// p50, p99, p99.9 in milliseconds.
+    Latency(Workload, System, [f64; 3]),
+    /// Milliseconds to ready, MiB when idle, MiB after all of it.
+    Footprint(System, [f64; 3]),
+}
+
 /// Everything that was measured.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
@@ -137,14 +153,56 @@ pub(crate) struct Results {
     pub(crate) footprint: BTreeMap<&'static str, Footprint>,
 }
 
+impl Results {
+    fn add(&mut self, measured: Measured) {
+        match measured {
+            Measured::Throughput(client, workload, system, figures) => {
+                let place = (client, workload, system.name());
+                let of = self.throughput.entry(place).or_default();
+                of.produce.push(figures[0]);
+                of.consume.push(figures[1]);
+                of.produce_cpu.push(figures[2]);
+                of.consume_cpu.push(figures[3]);
+            }
+            Measured::Latency(workload, system, figures) => {
+                let of = self.latency.entry((workload, system.name())).or_default();
+                of.p50.push(figures[0]);
+                of.p99.push(figures[1]);
+                of.p999.push(figures[2]);
+            }
+            Measured::Footprint(system, figures) => {
+                let of = self.footprint.entry(system.name()).or_default();
+                of.ready.push(figures[0]);
+                of.idle.push(figures[1]);
+                of.after.push(figures[2]);
+            }
+        }
+    }
+
+    /// How many runs there are of everything.
+    pub(crate) fn runs(&self) -> usize {
+        let counts = self.footprint.values().map(|f| f.ready.count());
+        counts.min().unwrap_or(0)
+    }
+}
+
 /// Measures, prints, and writes the document if one is named.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut results = Results::default();
+    if let Some(path) = &options.kept {
+        kept::load(path, options, &mut results)?;
+    }
     for run in 0..options.runs {
+        // What a run that did not end has measured does not count.
+        let mut measured = Vec::new();
         for system in SYSTEMS {
             println!("# run {} of {}: {}", run + 1, options.runs, system.name());
-            measure(system, options, &mut results).with_context(|| system.name())?;
+            measure(system, options, &mut measured).with_context(|| system.name())?;
         }
+        if let Some(path) = &options.kept {
+            kept::save(path, options, &measured)?;
+        }
+        measured.into_iter().for_each(|one| results.add(one));
     }
     let text = report::kafka(&results, options);
     println!("{text}");
@@ -154,11 +212,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 }
 
-fn measure(system: System, options: &Options, results: &mut Results) -> Result<()> {
+fn measure(system: System, options: &Options, measured: &mut Vec<Measured>) -> Result<()> {
     let mut running = Running::start(system, options)?;
-    let footprint = results.footprint.entry(system.name()).or_default();
-    footprint.ready.push(running.ready.as_secs_f64() * 1000.0);
-    footprint.idle.push(running.process.resident_mib()?);
+    let ready = running.ready.as_secs_f64() * 1000.0;
+    let idle = running.process.resident_mib()?;
     warm_up(&running, options)?;
     let mut number = 0;
     for workload in Workload::all() {
@@ -173,24 +230,22 @@ fn measure(system: System, options: &Options, results: &mut Results) -> Result<(
                 continue;
             }
             number += 1;
-            let place = (client, workload, system.name());
-            let throughput = results.throughput.entry(place).or_default();
             let mut load = load(workload, number, options);
             load.records *= client.factor();
-            throughput_of(&running, client, &load, options, throughput)
+            let figures = throughput_of(&running, client, &load, options)
                 .with_context(|| format!("{} {}", client.name(), workload.name()))?;
+            measured.push(Measured::Throughput(client, workload, system, figures));
             running.process.check()?;
         }
         if options.client.is_empty() || options.client == "rate" {
             number += 1;
-            let place = (workload, system.name());
-            let percentiles = results.latency.entry(place).or_default();
-            latency_of(&running, workload, number, percentiles)
+            let figures = latency_of(&running, workload, number)
                 .with_context(|| format!("latency {}", workload.name()))?;
+            measured.push(Measured::Latency(workload, system, figures));
         }
     }
-    let footprint = results.footprint.entry(system.name()).or_default();
-    footprint.after.push(running.process.resident_mib()?);
+    let after = running.process.resident_mib()?;
+    measured.push(Measured::Footprint(system, [ready, idle, after]));
     running.process.stop()
 }
 
@@ -228,8 +283,7 @@ fn throughput_of(
     client: Client,
     load: &Load,
     options: &Options,
-    figures: &mut Throughput,
-) -> Result<()> {
+) -> Result<[f64; 4]> {
     let (address, process) = (running.address, &running.process);
     let records = load.records as f64;
     let per_second = |took: Duration| records / took.as_secs_f64();
@@ -240,6 +294,7 @@ fn throughput_of(
         Client::Java => tools::java_produce(options, address, load)?.rate,
         Client::Librdkafka => tools::rdkafka_produce(options, address, load)?.rate,
     };
+    settle()?;
     let between = process.cpu_seconds()?;
     let consumed = match client {
         Client::Driver => per_second(driver::consume(address, load)?),
@@ -248,10 +303,8 @@ fn throughput_of(
     };
     let after = process.cpu_seconds()?;
     running.delete_topic(&load.topic)?;
-    figures.produce.push(produced);
-    figures.consume.push(consumed);
-    figures.produce_cpu.push((between - before) / records * 1e6);
-    figures.consume_cpu.push((after - between) / records * 1e6);
+    let produce_cpu = (between - before) / records * 1e6;
+    let consume_cpu = (after - between) / records * 1e6;
     println!(
         "{:<12} {:<22} produce {produced:>10.0}/s consume {consumed:>10.0}/s",
         client.name(),
@@ -262,15 +315,19 @@ fn throughput_of(
         }
         .name(),
     );
+    Ok([produced, consumed, produce_cpu, consume_cpu])
+}
+
+/// Everything that was written gets to the disk before anything is consumed: who has put that off
+/// until later gains nothing by it, and who has not loses nothing.
+fn settle() -> Result<()> {
+    let synced = Command::new("sync").status()?;
+    ensure!(synced.success(), "sync: {synced}");
+    std::thread::sleep(SETTLE);
     Ok(())
 }
 
-fn latency_of(
-    running: &Running,
-    workload: Workload,
-    number: usize,
-    percentiles: &mut Percentiles,
-) -> Result<()> {
+fn latency_of(running: &Running, workload: Workload, number: usize) -> Result<[f64; 3]> {
     let rate = workload.rate();
     let load = Load {
         topic: format!("rate-{number}"),
@@ -287,13 +344,10 @@ fn latency_of(
         found.percentile(0.99),
         found.percentile(0.999),
     );
-    percentiles.p50.push(p50);
-    percentiles.p99.push(p99);
-    percentiles.p999.push(p999);
     println!(
         "{:<12} {:<22} {p50:.2} / {p99:.2} / {p999:.2} ms",
         "rate",
         workload.name()
     );
-    Ok(())
+    Ok([p50, p99, p999])
 }

@@ -1,6 +1,6 @@
 //! Load tools, and the systems that people run today beside ours.
 //!
-//! `kafka.rs` says what is measured; `system.rs` starts and stops the servers; `driver.rs` and
+//! `kafka.rs`, `amqp.rs` and `sqs.rs` say what is measured; `system.rs` starts and stops the servers; `driver.rs` and
 //! `latency.rs` are clients of our own, `tools.rs` runs those that people know; `report.rs` writes
 //! docs/benchmarks.md. Run it by `cargo xtask bench`, which brings what it needs.
 
@@ -10,12 +10,14 @@
     reason = "processes, files, threads and time are this program's work"
 )]
 
+mod amqp;
 mod connection;
 mod driver;
 mod kafka;
 mod latency;
 mod process;
 mod report;
+mod sqs;
 mod stats;
 mod system;
 mod tools;
@@ -35,6 +37,10 @@ struct Arguments {
 enum Command {
     /// Against Apache Kafka.
     Kafka(Options),
+    /// Against RabbitMQ.
+    Amqp(AmqpOptions),
+    /// Against ElasticMQ.
+    Sqs(SqsOptions),
     /// The driver alone, against a server that runs: for profiles.
     Load(LoadOptions),
 }
@@ -111,6 +117,61 @@ pub(crate) struct Options {
     /// Only this client: `driver`, `java`, `librdkafka`, `rate`.
     #[arg(long, default_value = "")]
     client: String,
+    /// A file in which whole runs are kept: those that are in it count too, these are added.
+    #[arg(long)]
+    kept: Option<PathBuf>,
+    /// Where the tables go; without it they are only printed.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// What to run over AMQP, and on what.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct AmqpOptions {
+    /// The server.
+    #[arg(long)]
+    stentor: PathBuf,
+    /// The root folder that RabbitMQ is installed in.
+    #[arg(long)]
+    rabbitmq: PathBuf,
+    /// Its version.
+    #[arg(long)]
+    version: String,
+    /// How often each system is started and measured.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// A part of the work, in percent: less is quicker and less certain.
+    #[arg(long, default_value_t = 100)]
+    percent: usize,
+    /// Only workloads whose name contains this, such as `1024B 1x1`; `rate`, `backlog`.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Where the tables go; without it they are only printed.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// What to run over SQS, and on what.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct SqsOptions {
+    /// The server.
+    #[arg(long)]
+    stentor: PathBuf,
+    /// The folder of ElasticMQ's jars.
+    #[arg(long)]
+    elasticmq: PathBuf,
+    /// Its version.
+    #[arg(long)]
+    version: String,
+    /// How often each system is started and measured.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// A part of the work, in percent: less is quicker and less certain.
+    #[arg(long, default_value_t = 100)]
+    percent: usize,
+    /// Only workloads whose name contains this, such as `FIFO`.
+    #[arg(long, default_value = "")]
+    only: String,
     /// Where the tables go; without it they are only printed.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -119,6 +180,8 @@ pub(crate) struct Options {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Kafka(options) => kafka::run(&options),
+        Command::Amqp(options) => amqp::run(&options),
+        Command::Sqs(options) => sqs::run(&options),
         Command::Load(options) => load(&options),
     }
 }

@@ -13,7 +13,11 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// A running process; ended when dropped.
 #[derive(Debug)]
-pub(crate) struct Process(Child);
+pub(crate) struct Process {
+    child: Child,
+    /// The process that serves: a wrapper may have started it.
+    id: u32,
+}
 
 impl Process {
     /// Starts it; its output goes to `log`.
@@ -24,11 +28,17 @@ impl Process {
             .stderr(out)
             .stdin(Stdio::null());
         let child = command.spawn().with_context(|| format!("{command:?}"))?;
-        Ok(Self(child))
+        let id = child.id();
+        Ok(Self { child, id })
+    }
+
+    /// What was started is a wrapper around this process.
+    pub(crate) fn is_served_by(&mut self, id: u32) {
+        self.id = id;
     }
 
     fn field(&self, file: &str, name: &str) -> Result<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.0.id()))?;
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.id))?;
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         let number = line.and_then(|line| line.split_whitespace().next());
         Ok(number
@@ -38,7 +48,7 @@ impl Process {
 
     /// CPU seconds so far, in user mode and in the kernel.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.id))?;
         let rest = text.rsplit(')').next().unwrap_or_default();
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let ticks = |at: usize| -> Result<f64> { Ok(fields.get(at).context("stat")?.parse()?) };
@@ -52,7 +62,7 @@ impl Process {
 
     /// Whether it has ended by itself.
     pub(crate) fn check(&mut self) -> Result<()> {
-        match self.0.try_wait()? {
+        match self.child.try_wait()? {
             Some(status) => bail!("the server ended with {status}"),
             None => Ok(()),
         }
@@ -60,10 +70,10 @@ impl Process {
 
     /// Asks it to stop (SIGTERM) and waits for that.
     pub(crate) fn stop(mut self) -> Result<()> {
-        let id = self.0.id().to_string();
+        let id = self.id.to_string();
         Command::new("kill").args(["-TERM", &id]).status()?;
         let end = Instant::now() + STOP_MAX;
-        while self.0.try_wait()?.is_none() {
+        while self.child.try_wait()?.is_none() {
             if Instant::now() > end {
                 bail!("the server did not stop within {STOP_MAX:?}");
             }
@@ -75,7 +85,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let ended = matches!(self.child.try_wait(), Ok(Some(_)));
+        if !ended && self.id != self.child.id() {
+            let id = self.id.to_string();
+            let _ = Command::new("kill").args(["-KILL", &id]).status();
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

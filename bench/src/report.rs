@@ -30,7 +30,7 @@ pub(crate) fn replace(path: &Path, section: &str, text: &str) -> Result<()> {
 }
 
 /// What this machine is, in a line.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info
         .lines()
@@ -43,7 +43,7 @@ fn machine() -> String {
 }
 
 /// `median (min-max)` of records per second, in thousands.
-fn thousands(figures: &Figures) -> String {
+pub(crate) fn thousands(figures: &Figures) -> String {
     let (low, mid, high) = (
         figures.min() / 1e3,
         figures.median() / 1e3,
@@ -56,25 +56,30 @@ fn thousands(figures: &Figures) -> String {
 }
 
 /// How many times `ours` is `theirs`, by their medians.
-fn times(ours: &Figures, theirs: &Figures) -> String {
+pub(crate) fn times(ours: &Figures, theirs: &Figures) -> String {
     if theirs.median() == 0.0 || ours.median() == 0.0 {
         return "-".to_owned();
     }
     format!("{:.2}", ours.median() / theirs.median())
 }
 
+/// That only a part of the work was done, if so.
+pub(crate) fn share(percent: usize) -> String {
+    match percent {
+        100 => String::new(),
+        percent => format!(", {percent} % of the work"),
+    }
+}
+
 /// All tables of the comparison with Apache Kafka.
 pub(crate) fn kafka(results: &Results, options: &Options) -> String {
     let mut out = String::new();
-    let share = match options.percent {
-        100 => String::new(),
-        percent => format!(", {percent} % of the work"),
-    };
+    let share = share(options.percent);
     let _ = writeln!(
         out,
         "{}; {} runs of each system in turn{share}.\n",
         machine(),
-        options.runs
+        results.runs()
     );
     for client in Client::ALL {
         for (title, pick) in [

@@ -10,6 +10,10 @@ impl Figures {
         self.0.insert(at, figure);
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// 0 when there is none.
     pub(crate) fn median(&self) -> f64 {
         let middle = self.0.len() / 2;

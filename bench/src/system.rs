@@ -63,7 +63,8 @@ pub(crate) struct Running {
     _folder: TempDir,
 }
 
-fn free_address() -> Result<SocketAddr> {
+/// A port that nobody listens at, now.
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
@@ -129,7 +130,8 @@ impl Running {
     }
 }
 
-fn stentor(program: &Path, folder: &Path, address: SocketAddr) -> Result<Command> {
+/// Stentor over `folder`, with its Kafka listener at `address`.
+pub(crate) fn stentor(program: &Path, folder: &Path, address: SocketAddr) -> Result<Command> {
     let mut command = Command::new(program);
     command
         .arg("serve")

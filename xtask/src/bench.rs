@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: ours and the peers in turn; brings what that needs, writes the document.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
@@ -11,7 +12,7 @@ use crate::clients;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// What is measured.
-    #[arg(value_parser = ["kafka"])]
+    #[arg(value_parser = ["kafka", "amqp"])]
     name: String,
     /// Only prints; docs/benchmarks.md stays as it is.
     #[arg(long)]
@@ -28,8 +29,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let root = crate::root();
     let installed = root.join("target/clients");
-    let kafka = clients::kafka(&root.join("tests/clients"), &installed)?;
-    let rdkafka = clients::librdkafka::performance(&installed)?;
+    let peers = peers(&arguments.name, &root, &installed)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.args(["build", "--release", "-p", "stentor", "-p", "stentor-bench"]);
@@ -40,13 +40,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let release = |name: &str| root.join("target/release").join(name);
     let mut command = Command::new(release("stentor-bench"));
     command.current_dir(&root).arg(&arguments.name);
-    let paths: [(&str, PathBuf); 3] = [
-        ("--stentor", release("stentor")),
-        ("--kafka", kafka),
-        ("--rdkafka", rdkafka),
-    ];
-    for (name, path) in paths {
-        command.arg(name).arg(path);
+    command.arg("--stentor").arg(release("stentor"));
+    for (name, value) in peers {
+        command.arg(name).arg(value);
     }
     if !arguments.dry {
         command.arg("--out").arg(Path::new("docs/benchmarks.md"));
@@ -54,4 +50,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let status = command.args(&arguments.rest).status()?;
     ensure!(status.success(), "the benchmark failed");
     Ok(())
+}
+
+/// What a benchmark is run beside and with, as its arguments.
+fn peers(name: &str, root: &Path, installed: &Path) -> Result<Vec<(&'static str, OsString)>> {
+    if name == "amqp" {
+        let rabbitmq = clients::rabbitmq::install(installed)?;
+        return Ok(vec![
+            ("--rabbitmq", rabbitmq.root.into()),
+            ("--version", rabbitmq.version.into()),
+        ]);
+    }
+    let kafka = clients::kafka(&root.join("tests/clients"), installed)?;
+    let rdkafka = clients::librdkafka::performance(installed)?;
+    Ok(vec![
+        ("--kafka", kafka.into()),
+        ("--rdkafka", rdkafka.into()),
+    ])
 }

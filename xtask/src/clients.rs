@@ -1,6 +1,7 @@
 //! The clients that the black-box tests use: installed under `target/clients`, once.
 
 pub(crate) mod librdkafka;
+pub(crate) mod rabbitmq;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

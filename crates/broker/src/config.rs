@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use base::ByteSize;
+use base::{ByteSize, Millis};
 use serde::{Deserialize, Serialize};
 
 /// Section `[topics]` of the configuration.
@@ -27,6 +27,9 @@ pub struct Config {
     pub producer_snapshot_bytes: ByteSize,
     /// How many bytes one batch may hold once decompressed, when it has to be looked into.
     pub decompressed_bytes_max: ByteSize,
+    /// The longest that a read waits for data, whatever its client asks: it is answered with what
+    /// there is then, and asks again.
+    pub read_wait_max: Millis,
     /// Topic configuration that differs from the built-in defaults, by its key
     /// (`"retention.ms" = "86400000"`).
     pub defaults: BTreeMap<String, String>,
@@ -43,6 +46,7 @@ impl Default for Config {
             producer_expiration_ms: 86_400_000,
             producer_snapshot_bytes: ByteSize(16 << 20),
             decompressed_bytes_max: ByteSize(32 << 20),
+            read_wait_max: Millis(60_000),
             defaults: BTreeMap::new(),
         }
     }

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use base::Offset;
-use store::Read;
+use store::{Read, Stream};
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -38,7 +38,7 @@ pub struct ReadRequest {
     pub min_bytes: usize,
     /// How many bytes at most in all.
     pub max_bytes: usize,
-    /// How long to wait for `min_bytes`.
+    /// How long to wait for `min_bytes`; `topics.read_wait_max` at most.
     pub max_wait: Duration,
     /// Answer at once whatever was found: the caller has an error to report.
     pub at_once: bool,
@@ -68,33 +68,30 @@ impl PartitionRead {
 impl Broker {
     /// Reads; see the module's story for when it waits.
     pub async fn read(&self, request: ReadRequest) -> Vec<PartitionRead> {
-        let deadline = tokio::time::sleep(request.max_wait);
+        let wait = request.max_wait.min(self.config().read_wait_max.into());
+        let deadline = tokio::time::sleep(wait);
         let mut deadline = pin!(deadline);
+        let mut late = false;
         loop {
             // The ends as they were before the look: what arrives later ends the wait at once.
             let ends: Vec<Offset> = request.parts.iter().map(|p| p.partition.end()).collect();
             let reads = self.read_once(&request).await;
             let bytes: usize = reads.iter().map(PartitionRead::bytes).sum();
             let failed = reads.iter().any(|read| read.result.is_err());
-            if failed || request.at_once || bytes >= request.min_bytes || request.max_wait.is_zero()
-            {
-                return self.counted(reads, bytes);
-            }
             // A full answer cannot grow, whatever arrives.
-            if bytes >= request.max_bytes {
-                return self.counted(reads, bytes);
+            let wanted = request.min_bytes.min(request.max_bytes);
+            if failed || request.at_once || bytes >= wanted || late || wait.is_zero() {
+                self.shared().metrics.bytes_read.inc_by(bytes as u64);
+                return reads;
             }
+            // Nobody holds what was found while more is waited for; it is read again then.
+            drop(reads);
             tokio::select! {
                 biased;
-                () = any_past(&request.parts, &ends) => {}
-                () = &mut deadline => return self.counted(reads, bytes),
+                () = grown_by(&request.parts, ends, wanted - bytes) => {}
+                () = &mut deadline => late = true,
             }
         }
-    }
-
-    fn counted(&self, reads: Vec<PartitionRead>, bytes: usize) -> Vec<PartitionRead> {
-        self.shared().metrics.bytes_read.inc_by(bytes as u64);
-        reads
     }
 
     async fn read_once(&self, request: &ReadRequest) -> Vec<PartitionRead> {
@@ -143,6 +140,46 @@ impl Broker {
             .map(|read| (read.bytes > 0 && (first || read.bytes <= max_bytes)).then_some(read));
         PartitionRead { result, start, end }
     }
+}
+
+/// Waits until the partitions have got so many bytes past the ends they had, or one of them never
+/// will. Only what is new is looked at: appends are many, and a look at everything for each would
+/// cost more than the answer.
+async fn grown_by(parts: &[ReadOne], mut ends: Vec<Offset>, missing: usize) {
+    let mut grown = vec![0_usize; parts.len()];
+    loop {
+        any_past(parts, &ends).await;
+        for ((part, end), grown) in parts.iter().zip(&mut ends).zip(&mut grown) {
+            let now = part.partition.end();
+            if part.partition.stream().check_open().is_err() {
+                return;
+            }
+            if now <= *end {
+                continue;
+            }
+            let left = part.max_bytes.saturating_sub(*grown);
+            match new_bytes(part.partition.stream(), *end, left) {
+                Some(bytes) => *grown += bytes.min(left),
+                // Not to be had without the disk.
+                None => return,
+            }
+            *end = now;
+        }
+        if grown.iter().sum::<usize>() >= missing {
+            return;
+        }
+    }
+}
+
+/// How many bytes lie behind `from` in memory, a batch more than `max` at most.
+fn new_bytes(stream: &Stream, from: Offset, max: usize) -> Option<usize> {
+    if max == 0 {
+        return Some(0);
+    }
+    if !stream.read_is_cached(from) {
+        return None;
+    }
+    stream.read(from, max).ok().map(|read| read.bytes)
 }
 
 /// Waits until any of the partitions has data past the end it had.

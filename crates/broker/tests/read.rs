@@ -130,3 +130,39 @@ fn a_read_that_waits_ends_when_the_broker_closes() {
     let error = read.result.unwrap_err();
     assert_ne!(error.kind(), Kind::NotFound, "{error}");
 }
+
+/// What a read of 500 bytes answers while so many records, of some 70 bytes each, come one by one.
+fn beside_appends(max_wait: Duration, records: usize) -> store::Read {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = open(folder.path());
+        let topic = topic(&broker).await;
+        let request = ReadRequest {
+            min_bytes: 500,
+            max_wait,
+            ..long_read(&topic)
+        };
+        let appends = async {
+            for _ in 0..records {
+                append(&topic).await;
+            }
+        };
+        let read = tokio::time::timeout(PATIENCE / 2, broker.read(request));
+        let (read, ()) = tokio::join!(read, appends);
+        read.unwrap().remove(0).result.unwrap().unwrap()
+    })
+}
+
+#[test]
+fn a_read_that_waits_is_answered_once_enough_has_come_in_small_steps() {
+    let read = beside_appends(Duration::from_secs(3600), 30);
+    assert!(read.bytes >= 500, "{} bytes", read.bytes);
+}
+
+#[test]
+fn a_read_whose_time_is_up_gets_what_has_come_meanwhile() {
+    let read = beside_appends(Duration::from_secs(1), 2);
+    assert_eq!(read.next, base::Offset(2));
+}

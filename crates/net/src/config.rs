@@ -114,7 +114,8 @@ fn reload_default() -> Millis {
     Millis(60_000)
 }
 
-/// Bounds of one listener and of each of its connections. Times of `0` mean "no limit".
+/// Bounds of one listener and of each of its connections. A time of `0` means "no limit", but for
+/// `flush_max` and `drain_max`: there it means "at once".
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -123,29 +124,33 @@ pub struct Limits {
     pub connections_max: usize,
     /// Connections from one address at a time. Default: 16384.
     pub connections_per_ip_max: usize,
-    /// From accepting until TLS and the protocol's opening are done. Default: 10s.
+    /// From accepting until TLS and the protocol's opening are done; `0` for no limit. Default: 10s.
     pub handshake_max: Millis,
     /// Without a byte moved while no call is open, or while the peer does not read what waits for
-    /// it. Default: 10m (Kafka's `connections.max.idle.ms`).
+    /// it; `0` for no limit. Default: 10m (Kafka's `connections.max.idle.ms`).
     pub idle_max: Millis,
-    /// From the first byte of a request to its last. Default: 5m.
+    /// From the first byte of a request to its last; `0` for no limit. Default: 5m.
     pub frame_time_max: Millis,
-    /// Bytes that one request may have; the protocol's own limit comes first. Default: 128MiB.
+    /// Bytes that one request may have; the protocol's own limit comes first. HTTP has only limits
+    /// of its own (`body_bytes_max`, `header_bytes_max`). Default: 128MiB.
     pub input_bytes_max: ByteSize,
     /// Bytes that wait for a peer to read them before nothing more is prepared for it; one reply
-    /// may pass it. Default: 1MiB.
+    /// may pass it. Not for HTTP, which prepares one piece after the other. Default: 1MiB.
     pub output_bytes_max: ByteSize,
-    /// Calls of one connection that are open at a time; then it is not read from. Default: 1024.
+    /// Calls of one connection that are open at a time; then it is not read from. Not for HTTP/1.1,
+    /// where there is one. Default: 1024.
     pub calls_in_flight_max: usize,
-    /// Subscriptions of one connection. Default: 4096.
+    /// Subscriptions of one connection, where the protocol has any. Default: 4096.
     pub subscriptions_max: usize,
-    /// How long a connection waits for room in the process's memory budget. Default: 10s.
+    /// How long a connection waits for room in the process's memory budget; `0` for no limit.
+    /// Default: 10s.
     pub memory_wait_max: Millis,
-    /// While others wait for memory: how long a connection that holds more than 64 KiB may take
-    /// for its next step (a whole request, the end of a call, an answer read) before it is closed.
-    /// Shorter than `memory_wait_max`, so that who waits gets the room. Default: 5s.
+    /// While others wait for memory: how long a connection that holds some may take for its next
+    /// step (a whole request, the end of a call, an answer read). Then it is closed, however little
+    /// it holds, the one that has taken longest first, until those who wait have room. Shorter than
+    /// `memory_wait_max`, so that they get it in time; `0` for no limit. Default: 5s.
     pub hold_max: Millis,
-    /// How long last words may take to be sent. Default: 5s.
+    /// How long last words may take to be sent; HTTP has none. Default: 5s.
     pub flush_max: Millis,
     /// How long calls in flight may take when the server goes down. Default: 10s.
     pub drain_max: Millis,

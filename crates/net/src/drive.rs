@@ -27,6 +27,7 @@ use tracing::debug;
 use self::connection::Connection;
 use crate::config::Limits;
 use crate::head::{Close, Head, Peer};
+use crate::holders::Holders;
 use crate::metrics::{HeadMetrics, Metrics};
 use crate::socket::Transport;
 
@@ -45,18 +46,27 @@ pub struct Shared<H> {
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     pub(crate) ledger: Ledger,
+    pub(crate) holders: Holders,
     pub(crate) metrics: HeadMetrics,
 }
 
 impl<H: Head> Shared<H> {
     /// A head with what its connections need.
     #[must_use]
-    pub fn new(head: H, limits: Limits, clock: Clock, ledger: Ledger, metrics: &Metrics) -> Self {
+    pub fn new(
+        head: H,
+        limits: Limits,
+        clock: Clock,
+        ledger: Ledger,
+        holders: Holders,
+        metrics: &Metrics,
+    ) -> Self {
         Self {
             head,
             limits,
             clock,
             ledger,
+            holders,
             metrics: metrics.head(H::NAME),
         }
     }

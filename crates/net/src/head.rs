@@ -13,8 +13,8 @@
 //! again. A frame that needs no call (a heartbeat, a step of a handshake) is consumed and answered
 //! on the spot through `output`, and the session goes on to the next one before it returns.
 //!
-//! **Calls.** For each [`Next::Call`] the loop invokes [`Head::call`] at once, in the order of
-//! arrival, and keeps the stream that it returns. *Everything whose order matters is done inside
+//! **Calls.** For each [`Next::Call`] the loop invokes [`Head::call`], in the order of arrival and
+//! as soon as there is room for the call's weight, and keeps the stream that it returns. *Everything whose order matters is done inside
 //! `call`*, before it returns: the append is queued, the acknowledgement is applied. The stream
 //! only waits for the outcome. Up to `limits.calls_in_flight_max` calls of a connection are open
 //! at a time; at the limit the loop stops asking the session, then stops reading.
@@ -30,7 +30,10 @@
 //! thereby not read from, and what it costs stays within its limits.
 //!
 //! **Memory.** Bytes are charged to the process's ledger when they are read and stay charged until
-//! the stream of the call that took them ends. Output is charged while it waits to be written.
+//! the stream of the call that took them ends. A call that becomes larger says so by
+//! [`Session::weight`], and is not begun before there is room for that. Output is charged while it
+//! waits to be written. When others wait for room, a connection that holds something and does not
+//! get on may be closed ([`crate::holders`]).
 //! A slice of the input keeps its whole buffer alive: what outlives the call is copied.
 //!
 //! **Time.** `now` comes from the loop. A session that wants to be woken (a heartbeat, a
@@ -208,7 +211,8 @@ pub trait Session: Send + 'static {
     ) -> Result<(), Close>;
 
     /// How many bytes `call`, which was made of `bytes` bytes of input, is charged for until it
-    /// ends. A head whose requests become larger in memory than they were on the wire says so.
+    /// ends; it waits until they fit. A head whose requests become larger in memory than they were
+    /// on the wire says so. More than the whole budget closes the connection.
     fn weight(&self, _call: &Self::Call, bytes: usize) -> usize {
         bytes
     }

@@ -19,6 +19,7 @@
 //! | [`routes`] | patterns of paths, and who answers them |
 //! | [`request`], [`response`] | what goes in and out |
 //! | [`server`] | one connection |
+//! | `memory` | what a connection holds, charged for |
 //! | [`client`] | requests of our own |
 
 use base::{ByteSize, Millis};
@@ -33,6 +34,7 @@ pub use self::routes::Routes;
 
 pub mod client;
 mod io;
+mod memory;
 pub mod request;
 pub mod response;
 pub mod routes;
@@ -46,6 +48,10 @@ mod tests;
 pub struct HttpConfig {
     /// Bytes of a request's body; more is answered with 413. Default: 16MiB.
     pub body_bytes_max: ByteSize,
+    /// Bytes that the bodies of requests and answers of all connections may hold together, out of
+    /// `memory.limit` and half of it at most; headers a quarter of that besides. Who finds no room
+    /// waits for `http.limits.memory_wait_max`, then is answered with 503. Default: 64MiB.
+    pub memory_max: ByteSize,
     /// Bytes of a request's line and headers together; more is answered with 431. Default: 64KiB.
     pub header_bytes_max: ByteSize,
     /// Headers of a request. Default: 100.
@@ -59,6 +65,7 @@ impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             body_bytes_max: ByteSize(16 << 20),
+            memory_max: ByteSize(64 << 20),
             header_bytes_max: ByteSize(64 << 10),
             headers_max: 100,
             header_time_max: Millis(10_000),

@@ -6,6 +6,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`head`] | the contract: `Head`, `Session`, `Next`, `Lane`, `Close` |
+//! | [`holders`] | who gives way when memory is short |
 //! | [`output`] | what waits to be written: copied, shared, file ranges |
 //! | [`peer`] | who is at the other end |
 //! | [`testing`] | scripts of bytes against a session, without a socket |
@@ -14,6 +15,7 @@ pub mod config;
 pub mod drive;
 pub mod error;
 pub mod head;
+pub mod holders;
 pub mod http;
 mod linger;
 pub mod listen;
@@ -28,6 +30,7 @@ pub use config::{Config, Limits, Listen, TlsConfig};
 pub use drive::{Drain, DrainSwitch, Shared, drive};
 pub use error::Error;
 pub use head::{Close, Head, Lane, Next, Session};
+pub use holders::Holders;
 pub use listen::{Listener, Net, Parts};
 pub use metrics::Metrics;
 pub use output::{Hole, Output};

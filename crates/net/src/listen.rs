@@ -23,6 +23,7 @@ use crate::config::{Config, Listen};
 use crate::drive::{DrainSwitch, Shared, drive};
 use crate::error::Error;
 use crate::head::Head;
+use crate::holders::Holders;
 use crate::http::{HttpConfig, Routes, server};
 use crate::metrics::Metrics;
 use crate::tls::Tls;
@@ -52,6 +53,7 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct Net {
     parts: Parts,
+    holders: Holders,
     switch: Arc<DrainSwitch>,
     live: Arc<watch::Sender<usize>>,
 }
@@ -99,11 +101,26 @@ impl Net {
                 switch.drain();
             }
         });
-        Self {
+        let holders = Holders::new(parts.ledger.clone(), parts.clock.clone());
+        let net = Self {
             parts,
+            holders: holders.clone(),
             switch,
             live: Arc::new(watch::Sender::new(0)),
-        }
+        };
+        net.watch(holders);
+        net
+    }
+
+    /// Has those give way who hold what others need.
+    fn watch(&self, holders: Holders) {
+        let mut shutdown = self.parts.tasks.shutdown();
+        self.parts.tasks.spawn("net.memory", async move {
+            tokio::select! {
+                () = shutdown.requested() => {}
+                () = holders.watch() => {}
+            }
+        });
     }
 
     /// Listens for `head` as its section says; `None` when that is `"off"` (or nothing).
@@ -126,6 +143,7 @@ impl Net {
             config.limits.clone(),
             clock,
             ledger,
+            self.holders.clone(),
             &metrics,
         ));
         let serve = move |accepted: Accepted| {
@@ -160,8 +178,12 @@ impl Net {
             http.clone(),
             config.limits.clone(),
             &self.parts,
+            self.holders.clone(),
             self.parts.metrics.head(name),
         ));
+        for holders in served.own_holders() {
+            self.watch(holders.clone());
+        }
         let serve = move |accepted: Accepted| server::serve(Arc::clone(&served), accepted);
         self.open(name, config, &[b"http/1.1"], serve).await
     }

@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::tls::UNSENT_MAX;
+
 /// A stream of bytes that may know a way to send from a file without reading it.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Sends from the front of `range` without copying it through the process. `Ok(None)`: this
@@ -19,6 +21,11 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         _range: &FileRange,
     ) -> Poll<io::Result<Option<usize>>> {
         Poll::Ready(Ok(None))
+    }
+
+    /// Bytes that it may keep of what was written, until it is flushed.
+    fn unsent_max(&self) -> usize {
+        0
     }
 }
 
@@ -39,6 +46,13 @@ pub enum Socket {
 const SEND_FILE_MAX: usize = 256 << 10;
 
 impl Transport for Socket {
+    fn unsent_max(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(_) => UNSENT_MAX,
+        }
+    }
+
     fn poll_send_file(
         &mut self,
         cx: &mut Context<'_>,

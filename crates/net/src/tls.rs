@@ -35,6 +35,10 @@ mod subject;
 #[cfg(test)]
 pub(crate) mod tests;
 
+/// How much a connection may have encrypted that the peer does not take: two records. Less would
+/// cost a system call for each record.
+pub(crate) const UNSENT_MAX: usize = 32 << 10;
+
 /// A listener's TLS; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Tls(Arc<Inner>);
@@ -121,7 +125,7 @@ impl Tls {
     ) -> io::Result<(server::TlsStream<TcpStream>, TlsInfo)> {
         let config = Arc::clone(&self.0.current.read().server);
         let shaken = TlsAcceptor::from(config).accept(socket).into_fallible();
-        let stream = match shaken.await {
+        let mut stream = match shaken.await {
             Ok(stream) => stream,
             Err((error, mut socket)) => {
                 // Whoever has gone already needs no answer.
@@ -130,6 +134,7 @@ impl Tls {
                 return Err(error);
             }
         };
+        stream.get_mut().1.set_buffer_limit(Some(UNSENT_MAX));
         let connection = stream.get_ref().1;
         let subject = connection
             .peer_certificates()

@@ -354,6 +354,23 @@ impl Log {
         self.dirty
     }
 
+    /// The newest segment, if at least `bytes` of it are behind the checkpoint.
+    pub(crate) fn unsynced(&self, bytes: u64) -> Option<Arc<Segment>> {
+        let active = self.segments.last()?;
+        let counted = if active.base == self.state.active {
+            self.state.active_len
+        } else {
+            0
+        };
+        let much = active.len().saturating_sub(counted) >= bytes;
+        (self.dirty && much && self.failed.is_none()).then(|| active.clone())
+    }
+
+    /// Somebody else's sync of a segment has failed.
+    pub(crate) fn fail(&mut self, error: &Error) {
+        self.failed.get_or_insert_with(|| error.clone());
+    }
+
     /// Makes everything durable: segments, then the checkpoint that counts on them.
     pub(crate) fn checkpoint(
         &mut self,

@@ -23,6 +23,9 @@ use crate::wait::Mark;
 
 pub use read::{Headers, Read};
 
+/// Less than this is synced with the checkpoint only, in bytes.
+const SYNC_AHEAD_BYTES: u64 = 256 << 10;
+
 /// What an append is told.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AppendOptions {
@@ -142,6 +145,17 @@ impl Shared {
             store.metrics.flushes.inc();
         }
         Ok(())
+    }
+
+    /// Syncs most of what is in the newest segment while others may append to it, so that the sync
+    /// of a checkpoint, which they wait for, has little left to do.
+    pub(crate) fn sync_ahead(&self) -> Result<(), Error> {
+        let Some(segment) = self.log.lock().unsynced(SYNC_AHEAD_BYTES) else {
+            return Ok(());
+        };
+        segment
+            .sync_batches()
+            .inspect_err(|error| self.log.lock().fail(error))
     }
 
     /// Makes durable what is in segments already.

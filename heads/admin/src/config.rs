@@ -14,7 +14,11 @@ pub struct Config {
     /// `authorization: Bearer SECRET`. Without it, whoever reaches the address may do everything:
     /// listen on loopback only.
     pub token_file: Option<PathBuf>,
-    /// How many records one request may publish.
+    /// Names that this server is reached by, without the port. Where no token is set, a request
+    /// that names another (`Host`) is refused: a web page's own name may have been made to resolve
+    /// to this address. `localhost`, the name in `http.listen` and all numeric addresses are known.
+    pub hosts: Vec<String>,
+    /// How many records one request may publish; with 16 headers each on average.
     pub publish_records_max: usize,
     /// How many records one answer may hold; a tail has no such limit.
     pub read_records_max: usize,
@@ -30,6 +34,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             token_file: None,
+            hosts: Vec::new(),
             publish_records_max: 10_000,
             read_records_max: 10_000,
             read_bytes_max: ByteSize(1 << 20),

@@ -4,12 +4,17 @@
 //! name with `_base64` behind it. On the way in, a value that is JSON but no string is kept as its
 //! compact text.
 
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use broker::{NewRecord, Record, RecordHeader};
 use bytes::Bytes;
+use serde::de::{DeserializeOwned, Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::Problem;
 
@@ -35,7 +40,52 @@ impl Encoding {
     }
 }
 
-/// A record that comes in.
+/// How many more elements lists may have, counted while they are taken apart.
+pub(crate) struct Quota {
+    limit: usize,
+    left: Cell<usize>,
+    name: &'static str,
+}
+
+impl Quota {
+    pub(crate) fn new(limit: usize, name: &'static str) -> Self {
+        let left = Cell::new(limit);
+        Self { limit, left, name }
+    }
+
+    pub(crate) fn list<T: DeserializeOwned>(&self, list: &RawValue) -> Result<Vec<T>, Problem> {
+        let mut json = serde_json::Deserializer::from_str(list.get());
+        json.deserialize_seq(Counted(self, PhantomData))
+            .map_err(|error| Problem::invalid(format!("the body is not as expected: {error}")))
+    }
+}
+
+struct Counted<'a, T>(&'a Quota, PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Counted<'_, T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(one) = list.next_element()? {
+            let quota = self.0;
+            let Some(left) = quota.left.get().checked_sub(1) else {
+                let text = format!("more than {} ({})", quota.limit, quota.name);
+                return Err(A::Error::custom(text));
+            };
+            quota.left.set(left);
+            all.push(one);
+        }
+        Ok(all)
+    }
+}
+
+/// A record that comes in. Values and headers are text still: as trees they would be many times as
+/// large.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RecordIn {
@@ -43,15 +93,10 @@ pub(crate) struct RecordIn {
     timestamp: Option<i64>,
     key: Option<String>,
     key_base64: Option<String>,
-    #[serde(deserialize_with = "present")]
-    value: Option<Value>,
+    /// `null` is a value that deletes; left out is no value too.
+    value: Option<Box<RawValue>>,
     value_base64: Option<String>,
-    headers: Vec<HeaderIn>,
-}
-
-/// `null` is a value that deletes; left out is no value too.
-fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
-    Ok(Some(Value::deserialize(from)?).filter(|value| !value.is_null()))
+    headers: Option<Box<RawValue>>,
 }
 
 /// A header that comes in.
@@ -64,14 +109,20 @@ struct HeaderIn {
 }
 
 impl RecordIn {
-    pub(crate) fn into_record(self) -> Result<NewRecord, Problem> {
-        let value = match self.value {
+    pub(crate) fn into_record(self, headers: &Quota) -> Result<NewRecord, Problem> {
+        let value = match self.value.as_deref().map(RawValue::get) {
             None => None,
-            Some(Value::String(text)) => Some(text),
-            Some(other) => Some(other.to_string()),
+            Some(text) if text.starts_with('"') => {
+                let text = serde_json::from_str(text);
+                Some(text.map_err(|error| Problem::invalid(format!("`value`: {error}")))?)
+            }
+            Some(json) => Some(compact(json)),
         };
-        let headers: Result<Vec<RecordHeader>, Problem> = self
-            .headers
+        let listed: Vec<HeaderIn> = match &self.headers {
+            Some(list) => headers.list(list)?,
+            None => Vec::new(),
+        };
+        let headers: Result<Vec<RecordHeader>, Problem> = listed
             .into_iter()
             .map(|h| {
                 Ok((
@@ -88,6 +139,24 @@ impl RecordIn {
             timestamp: self.timestamp,
         })
     }
+}
+
+/// JSON without the white space between its parts.
+fn compact(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let (mut in_text, mut escaped) = (false, false);
+    for c in json.chars() {
+        if in_text || !c.is_ascii_whitespace() {
+            out.push(c);
+        }
+        in_text = if c == '"' && !escaped {
+            !in_text
+        } else {
+            in_text
+        };
+        escaped = in_text && c == '\\' && !escaped;
+    }
+    out
 }
 
 fn bytes(

@@ -50,6 +50,18 @@ impl Problem {
         }
     }
 
+    /// A name by which the server does not know itself.
+    pub(crate) fn misdirected(host: &str) -> Self {
+        let detail = format!(
+            "this server is not known as `{host}`: name it in http.hosts, or set http.token_file"
+        );
+        Self {
+            // RFC 9110 15.5.20.
+            status: StatusCode::MISDIRECTED_REQUEST,
+            ..Self::new(Kind::Denied, Retry::Never, detail)
+        }
+    }
+
     /// A body of the wrong type.
     pub(crate) fn media_type() -> Self {
         let detail = "send the body with content-type: application/json".to_owned();

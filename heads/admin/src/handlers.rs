@@ -11,12 +11,12 @@ pub(crate) mod topics;
 pub(crate) mod users;
 
 use net::http::Request;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
 use crate::error::Problem;
 
 /// The body as JSON.
-pub(crate) fn body<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
+pub(crate) fn body<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, Problem> {
     serde_json::from_slice(&request.body)
         .map_err(|error| Problem::invalid(format!("the body is not as expected: {error}")))
 }

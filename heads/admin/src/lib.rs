@@ -19,7 +19,8 @@
 //! Requests that change something carry a body of the type `application/json` or have a method
 //! that a web page of another origin cannot send without asking first; the server never says yes
 //! to such a question. Where a token is configured, everything but the health of the process
-//! wants it.
+//! wants it. Where none is, requests must name the server by an address or a name that it
+//! knows as its own: a page whose name was made to resolve to it would count as of one origin.
 //!
 //! It must not know: the store, the async runtime, any other protocol.
 
@@ -35,6 +36,7 @@ use base::Metrics;
 use broker::{Broker, Publisher};
 
 pub use config::Config;
+pub use routes::host_of;
 
 /// What the head is made of.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Which handler answers which path, and who may ask.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use net::http::{Method, Request, Response, Routes};
@@ -17,8 +18,6 @@ impl Admin {
     pub fn routes(&self) -> Routes {
         let on = Table { shared: &self.0 };
         let mut routes = Routes::new();
-        routes = on.open(routes, "/healthz", health::alive);
-        routes = on.open(routes, "/readyz", health::ready);
         routes = on.route(routes, Method::GET, "/metrics", health::metrics);
         routes = on.route(routes, Method::GET, "/v1/store", store::state);
         routes = on.route(routes, Method::GET, "/v1/topics", topics::list);
@@ -67,7 +66,10 @@ impl Admin {
         );
         routes = on.route(routes, Method::GET, "/v1/users", users::list);
         routes = on.route(routes, Method::PUT, "/v1/users/{user}", users::put);
-        on.route(routes, Method::DELETE, "/v1/users/{user}", users::delete)
+        routes = on.route(routes, Method::DELETE, "/v1/users/{user}", users::delete);
+        routes = on.guarded(routes);
+        routes = on.open(routes, "/healthz", health::alive);
+        on.open(routes, "/readyz", health::ready)
     }
 }
 
@@ -84,22 +86,24 @@ impl Table<'_> {
     {
         let shared = self.shared.clone();
         routes.route(method, pattern, move |request| {
-            let shared = shared.clone();
-            async move {
-                let allowed = shared.authorize(&request);
-                let answer = match allowed {
-                    Ok(()) => handler(shared, request).await,
-                    Err(problem) => Err(problem),
-                };
-                answer.unwrap_or_else(Problem::into_response)
-            }
+            let answer = handler(shared.clone(), request);
+            async move { answer.await.unwrap_or_else(Problem::into_response) }
+        })
+    }
+
+    /// The routes so far are for whoever may come in.
+    fn guarded(&self, routes: Routes) -> Routes {
+        let shared = self.shared.clone();
+        routes.guarded(move |request| {
+            let allowed = shared.authorize(request);
+            allowed.err().map(Problem::into_response)
         })
     }
 
     /// A route for everybody.
     fn open(&self, routes: Routes, pattern: &str, handler: fn(&Shared) -> Response) -> Routes {
         let shared = self.shared.clone();
-        routes.get(pattern, move |_| std::future::ready(handler(&shared)))
+        routes.get_small(pattern, move |_| std::future::ready(handler(&shared)))
     }
 }
 
@@ -113,6 +117,11 @@ impl Shared {
             if !given.is_some_and(|given| same(given.trim().as_bytes(), token.as_bytes())) {
                 return Err(Problem::unauthorized());
             }
+        } else if let Some(host) = request.header("host")
+            && !self.is_known_as(host)
+        {
+            // What needs no token must not be in reach of any page that a browser shows.
+            return Err(Problem::misdirected(host));
         }
         let is_json = request.header("content-type").is_some_and(|kind| {
             kind.split(';')
@@ -127,8 +136,58 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Whether `host`, of a request, is a name of this server. A name whose owner lets it resolve to
+    /// this address is not; an address cannot be made to mean something else.
+    fn is_known_as(&self, host: &str) -> bool {
+        let host = host_of(host);
+        host.parse::<IpAddr>().is_ok()
+            || host.eq_ignore_ascii_case("localhost")
+            || self
+                .config
+                .hosts
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(host))
+    }
+}
+
+/// `host:port` or `[address]:port` without the port and brackets (RFC 3986 3.2.2).
+#[must_use]
+pub fn host_of(authority: &str) -> &str {
+    if let Some((address, _)) = authority
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
+        return address;
+    }
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
 /// Compares in a time that does not tell where the difference is.
 fn same(a: &[u8], b: &[u8]) -> bool {
     let differences = a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b));
     a.len() == b.len() && differences == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_taken_apart() {
+        for (authority, host) in [
+            ("localhost", "localhost"),
+            ("localhost:8080", "localhost"),
+            ("[::1]:8080", "::1"),
+            ("[::1]", "::1"),
+            ("127.0.0.1:80", "127.0.0.1"),
+            ("a.example:", "a.example"),
+            ("::1", ":"),
+        ] {
+            assert_eq!(host_of(authority), host, "{authority}");
+        }
+    }
 }

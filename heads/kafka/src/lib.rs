@@ -10,6 +10,7 @@
 //! the order in the log; everything else is done when its turn to be answered comes. [`handlers`]
 //! decodes, asks the broker, encodes. Records are never looked into here: a batch goes to the
 //! broker as it came, and leaves as memory or a file range that nobody copies.
+//! What an answer may take is bounded and charged in one place, [`room`].
 //!
 //! The state of a connection is its authentication ([`sasl`]) and whether earlier produce requests
 //! wait for room. The state of a consumer that fetches incrementally is in [`fetch_sessions`].
@@ -23,6 +24,7 @@ mod error;
 mod fetch_sessions;
 pub mod handlers;
 mod metrics;
+mod room;
 mod sasl;
 mod session;
 
@@ -51,8 +53,6 @@ pub(crate) struct Shared {
     pub(crate) advertised: Option<(String, i32)>,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) rng: Rng,
-    /// Makes up salts for users that do not exist.
-    pub(crate) secret: [u8; 32],
     pub(crate) metrics: KafkaMetrics,
 }
 
@@ -71,8 +71,6 @@ impl Kafka {
         rng: Rng,
         metrics: &Metrics,
     ) -> Result<Self, String> {
-        let mut secret = [0; 32];
-        rng.fill_secret(&mut secret);
         let limits = fetch_sessions::Limits {
             sessions: config.fetch_sessions_max,
             partitions: config.fetch_session_partitions_max,
@@ -86,7 +84,6 @@ impl Kafka {
             config,
             fetch_sessions,
             rng,
-            secret,
         })))
     }
 }

@@ -333,9 +333,10 @@ impl Merged<'_> {
 }
 
 /// The keys of `net::http::HttpConfig`; a test compares.
-pub(super) const HTTP_KEYS: [&str; 4] = [
+pub(super) const HTTP_KEYS: [&str; 5] = [
     "body_bytes_max",
     "header_bytes_max",
+    "memory_max",
     "headers_max",
     "header_time_max",
 ];

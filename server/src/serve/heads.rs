@@ -1,7 +1,7 @@
 //! The heads: one line per protocol. A new protocol is wired here and nowhere else.
 
 use broker::Broker;
-use net::{Listener, Net};
+use net::{Listen, Listener, Net};
 
 use super::Ground;
 use crate::config::Config;
@@ -30,8 +30,12 @@ pub(super) async fn listen(
         Some(path) => Some(read_text(path)?.trim().to_owned()),
         None => None,
     };
+    let mut head = http.head.clone();
+    if let Some(Listen::At(address)) = &http.listener.listen {
+        head.hosts.push(head_admin::host_of(address).to_owned());
+    }
     let admin = head_admin::Admin::new(head_admin::Parts {
-        config: http.head.clone(),
+        config: head,
         token,
         broker: broker.clone(),
         metrics: ground.metrics.clone(),

@@ -145,3 +145,55 @@ async fn a_data_directory_of_a_newer_format_is_refused() {
     let failure = Server::start(config(dir.path(), &[])).await.unwrap_err();
     assert_eq!(failure.exit, Exit::TooNew);
 }
+
+/// The status of a request whose `Host` is `host`.
+async fn status(server: &Server, path: &str, host: &str, more: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let http = server.listeners.iter().find(|l| l.name() == "http");
+    let mut peer = tokio::net::TcpStream::connect(http.unwrap().addr())
+        .await
+        .unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{more}\r\n");
+    peer.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    peer.read_to_string(&mut answer).await.unwrap();
+    answer.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_not_the_server_s_own_is_refused_where_no_token_is_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = ["http.hosts=[\"broker.example\"]"];
+    let server = Server::start(config(dir.path(), &set)).await.unwrap();
+    for (host, expected) in [
+        ("localhost:8080", "200"),
+        ("127.0.0.1", "200"),
+        ("[::1]:8080", "200"),
+        ("Broker.example:80", "200"),
+        ("rebound.example", "421"),
+        ("localhost.rebound.example:8080", "421"),
+        ("127.0.0.1.rebound.example", "421"),
+    ] {
+        let told = status(&server, "/v1/topics", host, "").await;
+        assert_eq!(told, expected, "{host}");
+    }
+    assert_eq!(status(&server, "/healthz", "any.example", "").await, "200");
+    server.stop(LIMIT).await.unwrap();
+
+    // A page does not know the token, whatever it is called.
+    let token = dir.path().join("token");
+    std::fs::write(&token, "secret").unwrap();
+    let set = [format!("http.token_file={}", token.display())];
+    let set: Vec<&str> = set.iter().map(String::as_str).collect();
+    let server = Server::start(config(dir.path(), &set)).await.unwrap();
+    for (bearer, expected) in [
+        ("", "401"),
+        ("authorization: Bearer wrong\r\n", "401"),
+        ("authorization: Bearer secret\r\n", "200"),
+    ] {
+        let told = status(&server, "/v1/topics", "any.example", bearer).await;
+        assert_eq!(told, expected);
+    }
+    server.stop(LIMIT).await.unwrap();
+}

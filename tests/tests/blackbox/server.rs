@@ -101,7 +101,7 @@ impl Server {
         let mut socket = TcpStream::connect(self.http).ok()?;
         let length = body.len();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: stentor\r\nconnection: close\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         socket.write_all(head.as_bytes()).ok()?;
@@ -136,12 +136,12 @@ impl Server {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// Resident memory of the process, in bytes.
-    pub(crate) fn resident(&self) -> u64 {
+    /// The most memory that the process has had resident so far, in bytes.
+    pub(crate) fn resident_peak(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status
             .lines()
-            .find(|line| line.starts_with("VmRSS:"))
+            .find(|line| line.starts_with("VmHWM:"))
             .unwrap();
         line.split_whitespace()
             .nth(1)

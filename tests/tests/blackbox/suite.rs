@@ -3,8 +3,10 @@
 //! the table does not call so: what passes all the same has to move up.
 
 mod certificates;
+mod far;
 
 use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -27,6 +29,8 @@ const VERSION: &str = "4.0.0";
 /// A server that tests of the suite ask for, and how they come to it.
 struct Setup {
     server: Server,
+    /// Where clients come to it.
+    address: SocketAddr,
     /// The suite's configuration file.
     conf: PathBuf,
     arguments: &'static [&'static str],
@@ -37,17 +41,21 @@ impl Setup {
     fn new(scratch: &Path, name: &str, settings: Settings<'_>, lines: &str) -> Self {
         let server = Server::start_with(settings);
         let conf = scratch.join(name);
-        std::fs::write(
-            &conf,
-            format!("bootstrap.servers={}\n{lines}", server.kafka),
-        )
-        .unwrap();
-        Self {
+        let address = server.kafka;
+        let setup = Self {
             server,
+            address,
             conf,
             arguments: &[],
             variables: Vec::new(),
-        }
+        };
+        setup.configure(lines);
+        setup
+    }
+
+    fn configure(&self, lines: &str) {
+        let text = format!("bootstrap.servers={}\n{lines}", self.address);
+        std::fs::write(&self.conf, text).unwrap();
     }
 
     /// All of them, by the name that the table has for each.
@@ -74,11 +82,24 @@ impl Setup {
             .collect();
         let mut tls = Self::new(scratch, "tls", &settings, &certificates.lines());
         tls.variables = certificates.variables();
+        let far = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = far.local_addr().unwrap();
+        let told = address.to_string();
+        let settings: Vec<_> = settings
+            .into_iter()
+            .chain([("KAFKA__ADVERTISED", &*told)])
+            .collect();
+        let mut tls_far = Self::new(scratch, "tls-far", &settings, &certificates.lines());
+        tls_far.variables = certificates.variables();
+        far::pass_on(far, tls_far.server.kafka);
+        tls_far.address = address;
+        tls_far.configure(&certificates.lines());
         BTreeMap::from([
             ("auto", auto),
             ("noauto", noauto),
             ("sasl", sasl),
             ("tls", tls),
+            ("tls-far", tls_far),
         ])
     }
 }
@@ -95,8 +116,6 @@ enum Verdict {
     Skip,
     /// It waits for a person.
     Manual,
-    /// It now passes and now does not, for a reason of its own.
-    Unsteady,
 }
 
 struct Row {
@@ -123,7 +142,6 @@ fn rows() -> Vec<Row> {
             "local" => Verdict::Local,
             "skip" => Verdict::Skip,
             "manual" => Verdict::Manual,
-            "unsteady" => Verdict::Unsteady,
             other => panic!("{}: `{other}` is no verdict", cells[0]),
         };
         assert!(
@@ -178,7 +196,7 @@ struct Job {
 
 fn jobs(rows: &[Row], try_all: bool) -> Vec<Job> {
     let mut jobs = Vec::new();
-    let never = [Verdict::Local, Verdict::Manual, Verdict::Unsteady];
+    let never = [Verdict::Local, Verdict::Manual];
     for row in rows.iter().filter(|row| !never.contains(&row.verdict)) {
         for setup in &row.setups {
             add(&mut jobs, row, setup, try_all);
@@ -231,7 +249,7 @@ fn run(job: &Job, setup: &Setup) -> Vec<String> {
         .env("RDKAFKA_TEST_CONF", &setup.conf)
         .env("TEST_KAFKA_VERSION", VERSION);
     command.env("KAFKA_PATH", installed().join("java/kafka"));
-    command.env("BROKERS", setup.server.kafka.to_string());
+    command.env("BROKERS", setup.address.to_string());
     command.env("LD_LIBRARY_PATH", "../src:../src-cpp");
     command.envs(setup.variables.iter().map(|(name, value)| (name, value)));
     let output = command.output().unwrap();

@@ -6,6 +6,7 @@ mod load;
 mod room;
 mod timer;
 
+pub use durable::Positions;
 #[cfg(test)]
 pub(super) use durable::may_commit;
 
@@ -24,6 +25,9 @@ use super::error::GroupError;
 use super::state::{Group, Join, Joined, Leaving, State, Sync, SyncStep, Synced, Todo};
 use crate::broker::Shared as BrokerShared;
 use room::{Held, Room};
+
+/// The longest name of a group, in bytes: the length is 16 bits where it is written.
+const NAME_BYTES_MAX: usize = i16::MAX as usize;
 
 /// All groups; cheap to clone.
 #[derive(Clone, Debug)]
@@ -161,11 +165,14 @@ impl Groups {
     }
 
     fn find(&self, name: &str) -> Option<Arc<Mutex<Slot>>> {
+        if name.len() > NAME_BYTES_MAX {
+            return None;
+        }
         self.0.table.lock().get(name).cloned()
     }
 
     fn find_or_make(&self, name: &str) -> Result<Arc<Mutex<Slot>>, GroupError> {
-        if name.is_empty() {
+        if name.len() > NAME_BYTES_MAX {
             return Err(GroupError::InvalidGroup);
         }
         let mut table = self.0.table.lock();
@@ -356,6 +363,28 @@ impl Groups {
             Err(GroupError::NotFound) => Err(GroupError::UnknownMember),
             other => other,
         }
+    }
+
+    /// What [`Groups::list`] takes in memory, in bytes: for whoever has to know before.
+    #[must_use]
+    pub fn list_size(&self) -> usize {
+        let slots: Vec<_> = self.0.table.lock().values().cloned().collect();
+        let size = |slot: &Arc<Mutex<Slot>>| {
+            let group = &slot.lock().group;
+            let texts = group.name.len() + group.protocol_type.as_ref().map_or(0, String::len);
+            size_of::<Listed>() + size_of::<Arc<Mutex<Slot>>>() + texts
+        };
+        slots.iter().map(size).sum()
+    }
+
+    /// What a group takes in memory, and what its offsets do, in bytes; 0 when there is none.
+    #[must_use]
+    pub fn sizes(&self, name: &str) -> (usize, usize) {
+        let Some(slot) = self.find(name) else {
+            return (0, 0);
+        };
+        let slot = slot.lock();
+        (slot.group.size(), slot.group.offsets.size())
     }
 
     /// All groups, by name.

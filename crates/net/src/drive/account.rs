@@ -13,12 +13,16 @@ use base::{Charge, Ledger};
 /// Charged bytes that are not given back before this many have gathered.
 const SLACK: usize = 16 << 10;
 
-type Waiting = Pin<Box<dyn Future<Output = Charge> + Send>>;
+struct Wait {
+    since: Instant,
+    bytes: usize,
+    charge: Pin<Box<dyn Future<Output = Charge> + Send>>,
+}
 
 pub(super) struct Account {
     ledger: Ledger,
     charge: Option<Charge>,
-    waiting: Option<(Instant, Waiting)>,
+    waiting: Option<Wait>,
 }
 
 impl Account {
@@ -41,7 +45,7 @@ impl Account {
         }
     }
 
-    /// Whether `more` bytes may be allocated by somebody who holds `held`; else it waits for room.
+    /// Whether the connection may come to hold `total` bytes; else it waits for room.
     ///
     /// A small buffer is allowed without being charged if there is room: most are given back
     /// within the same turn, and [`Account::settle`] charges those that are not.
@@ -49,10 +53,9 @@ impl Account {
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
-        held: usize,
-        more: usize,
+        total: usize,
     ) -> Poll<()> {
-        let missing = (held + more).saturating_sub(self.charged());
+        let missing = total.saturating_sub(self.charged());
         let fits = self.ledger.used().saturating_add(missing) <= self.ledger.limit();
         if missing == 0 || (fits && missing <= SLACK) {
             self.waiting = None;
@@ -64,13 +67,16 @@ impl Account {
                 return Poll::Ready(());
             }
             let ledger = self.ledger.clone();
-            let more = Box::pin(async move { ledger.charge(missing).await });
-            self.waiting = Some((now, more));
+            self.waiting = Some(Wait {
+                since: now,
+                bytes: missing,
+                charge: Box::pin(async move { ledger.charge(missing).await }),
+            });
         }
-        let Some((_, waiting)) = &mut self.waiting else {
+        let Some(waiting) = &mut self.waiting else {
             return Poll::Pending;
         };
-        let more = ready!(waiting.as_mut().poll(cx));
+        let more = ready!(waiting.charge.as_mut().poll(cx));
         self.waiting = None;
         self.add(more);
         Poll::Ready(())
@@ -83,7 +89,12 @@ impl Account {
 
     /// Since when it waits for room, if it does.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
-        self.waiting.as_ref().map(|(since, _)| *since)
+        self.waiting.as_ref().map(|waiting| waiting.since)
+    }
+
+    /// For how many bytes it waits.
+    pub(super) fn wants(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.bytes)
     }
 
     /// Adjusts the charge to what is held: what is allocated already is charged whether it fits or

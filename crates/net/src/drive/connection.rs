@@ -17,7 +17,7 @@ use super::alarm::Alarm;
 use super::calls::{Calls, Event, Subscriptions};
 use super::input::Input;
 use crate::head::{Close, Head, Lane, Next, Session};
-use crate::linger::linger;
+use crate::holders::Holding;
 use crate::output::Output;
 use crate::socket::Transport;
 
@@ -38,12 +38,20 @@ const READ_AHEAD_MAX: usize = 8 << 10;
 const LOAD_SMALL: usize = 16 << 10;
 /// Bytes of a file that are read at a time where sendfile(2) is not to be had.
 const LOAD_CHUNK: usize = 64 << 10;
-/// What a connection may hold while others wait for memory and it does not get on.
-const HOLD_FREE: usize = 64 << 10;
-/// How often a connection that holds more and does not get on looks whether others wait.
-const HOLD_CHECK: Duration = Duration::from_secs(1);
 
+mod end;
+
+type CallOf<H> = <<H as Head>::Session as Session>::Call;
 type ReplyOf<H> = <<H as Head>::Session as Session>::Reply;
+
+/// A call that has arrived and for whose weight there is no room yet. Nothing is taken before it.
+struct Unstarted<C> {
+    lane: Lane,
+    call: C,
+    /// Bytes of input that it was made of.
+    used: usize,
+    weight: usize,
+}
 
 pub(super) struct Connection<H: Head, T> {
     shared: Arc<Shared<H>>,
@@ -52,14 +60,18 @@ pub(super) struct Connection<H: Head, T> {
     input: Input,
     output: Output,
     calls: Calls<ReplyOf<H>>,
+    unstarted: Option<Box<Unstarted<CallOf<H>>>>,
     subscriptions: Option<Box<Subscriptions<ReplyOf<H>>>>,
     account: Account,
+    holding: Holding,
     alarm: Alarm,
     times: Times,
     /// The session said [`Next::Wait`].
     waiting: bool,
     /// The peer has closed its side.
     eof: bool,
+    /// It held nothing when that was last looked at.
+    idle: bool,
     /// Something was written since the last flush.
     unflushed: bool,
     /// Calls in flight as the metrics know it.
@@ -71,10 +83,9 @@ struct Times {
     established: bool,
     /// When bytes last moved, either way.
     moved: Instant,
-    /// When a request was last whole, a call ended, or everything was read.
+    /// When it last got on: began to hold memory, had a request whole while nothing else was to be
+    /// answered, answered, or was read to the end.
     progress: Instant,
-    /// When it last looked whether others wait for the memory it holds.
-    checked: Instant,
     /// When the first part of an unfinished frame was seen.
     frame: Option<Instant>,
     /// By when the connection must have drained, if it drains.
@@ -98,12 +109,12 @@ impl<H: Head, T: Transport> Connection<H, T> {
         opened: Instant,
     ) -> Self {
         let account = Account::new(shared.ledger.clone());
+        let holding = shared.holders.join(shared.limits.hold_max);
         let times = Times {
             opened,
             established: false,
             moved: opened,
             progress: opened,
-            checked: opened,
             frame: None,
             drain: None,
         };
@@ -114,12 +125,15 @@ impl<H: Head, T: Transport> Connection<H, T> {
             input: Input::new(),
             output: Output::new(),
             calls: Calls::new(),
+            unstarted: None,
             subscriptions: None,
             account,
+            holding,
             alarm: Alarm::default(),
             times,
             waiting: false,
             eof: false,
+            idle: true,
             unflushed: false,
             reported: 0,
         }
@@ -149,6 +163,8 @@ impl<H: Head, T: Transport> Connection<H, T> {
                 .is_pending()
             {
                 self.release();
+                let (held, wants) = (self.held(), self.account.wants());
+                self.holding.park(cx, self.times.progress, held, wants);
                 return Poll::Pending;
             }
         }
@@ -160,10 +176,10 @@ impl<H: Head, T: Transport> Connection<H, T> {
     fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, Close> {
         self.expire(now)?;
         let mut moved = self.read(cx, now)?;
-        moved |= self.take(now)?;
+        moved |= self.take(cx, now)?;
         moved |= self.replies(cx, now)?;
         moved |= self.write(cx, now)?;
-        self.settle();
+        self.settle(now);
         Ok(moved)
     }
 
@@ -191,14 +207,8 @@ impl<H: Head, T: Transport> Connection<H, T> {
         let frame = times
             .frame
             .and_then(|since| after(since, limits.frame_time_max));
-        let hold = if self.held() > HOLD_FREE {
-            after(times.progress, limits.hold_max).map(|at| at.max(times.checked + HOLD_CHECK))
-        } else {
-            None
-        };
         [
             (self.session.deadline(), None),
-            (hold, Some(Close::Slow)),
             (times.drain, Some(Close::Drain)),
             (memory, Some(Close::Memory)),
             (handshake, Some(Close::Handshake)),
@@ -212,12 +222,11 @@ impl<H: Head, T: Transport> Connection<H, T> {
 
     /// Does what is due.
     fn expire(&mut self, now: Instant) -> Result<(), Close> {
+        if self.holding.must_go(now, self.times.progress) {
+            return Err(Close::Slow);
+        }
         self.times.established = self.times.established || self.session.is_established();
         match self.deadline() {
-            Some((at, Some(Close::Slow))) if at <= now && !self.shared.ledger.is_short() => {
-                self.times.checked = now;
-                Ok(())
-            }
             Some((at, Some(close))) if at <= now => Err(close),
             Some((at, None)) if at <= now => {
                 self.waiting = false;
@@ -236,7 +245,7 @@ impl<H: Head, T: Transport> Connection<H, T> {
 
     /// Whether it is over although nobody said so.
     fn ended(&self) -> Option<Close> {
-        if self.eof {
+        if self.eof && self.unstarted.is_none() {
             let stuck = self.waiting && self.calls.in_flight == 0;
             if stuck || !self.input.is_ready() {
                 return Some(Close::Peer);
@@ -257,6 +266,10 @@ impl<H: Head, T: Transport> Connection<H, T> {
     }
 
     fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, Close> {
+        if self.unstarted.is_some() {
+            // It is the call that waits for room.
+            return Ok(false);
+        }
         let has_use = if self.waiting {
             self.input.buffer.len() < READ_AHEAD_MAX
         } else {
@@ -268,8 +281,8 @@ impl<H: Head, T: Transport> Connection<H, T> {
         }
         let missing = self.input.room_missing();
         if missing > 0 {
-            let held = self.held();
-            if self.account.poll_room(cx, now, held, missing).is_pending() {
+            let total = self.held() + missing;
+            if self.account.poll_room(cx, now, total).is_pending() {
                 return Ok(false);
             }
             self.input.reserve(missing);
@@ -298,9 +311,14 @@ impl<H: Head, T: Transport> Connection<H, T> {
     }
 
     /// Takes calls from the input and starts them.
-    fn take(&mut self, now: Instant) -> Result<bool, Close> {
-        let mut steps = 0;
-        while steps < STEPS_MAX && !self.waiting && self.input.is_ready() && self.has_room() {
+    fn take(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, Close> {
+        let mut steps = usize::from(self.start_late(cx, now));
+        while steps < STEPS_MAX
+            && self.unstarted.is_none()
+            && !self.waiting
+            && self.input.is_ready()
+            && self.has_room()
+        {
             steps += 1;
             let buffer = &mut self.input.buffer;
             let before = buffer.len();
@@ -309,17 +327,15 @@ impl<H: Head, T: Transport> Connection<H, T> {
             self.input.wanted = 1;
             if used > 0 || buffer.is_empty() {
                 self.times.frame = None;
-                self.times.progress = now;
+                // Behind a call that does not end, more requests only hold more.
+                if self.calls.in_flight == 0 && self.output.is_empty() {
+                    self.times.progress = now;
+                }
             }
             match next {
                 Next::Bytes(n) => self.want(now, n)?,
                 Next::Wait => self.waiting = true,
-                Next::Call(lane, call) => {
-                    let weight = self.session.weight(&call, used);
-                    let replies = self.shared.head.call(call).boxed();
-                    self.calls.push(lane, replies, weight);
-                    self.shared.metrics.calls.inc();
-                }
+                Next::Call(lane, call) => self.call(cx, now, lane, call, used)?,
                 Next::Subscribe(lane, call) => self.subscribe(lane, call)?,
                 Next::Cancel(lane) => {
                     if let Some(subscriptions) = &mut self.subscriptions {
@@ -331,6 +347,57 @@ impl<H: Head, T: Transport> Connection<H, T> {
         Ok(steps > 0)
     }
 
+    /// Starts a call that was made of `used` bytes, or keeps it until there is room for its weight.
+    fn call(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        lane: Lane,
+        call: CallOf<H>,
+        used: usize,
+    ) -> Result<(), Close> {
+        let weight = self.session.weight(&call, used);
+        if weight > self.shared.ledger.limit() {
+            return Err(Close::Memory);
+        }
+        if self.fits(cx, now, weight) {
+            self.start(lane, call, weight);
+        } else {
+            self.unstarted = Some(Box::new(Unstarted {
+                lane,
+                call,
+                used,
+                weight,
+            }));
+        }
+        Ok(())
+    }
+
+    /// Starts the call that waits for room, if there is some now; whether it did.
+    fn start_late(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some(weight) = self.unstarted.as_ref().map(|late| late.weight) else {
+            return false;
+        };
+        if !self.fits(cx, now, weight) {
+            return false;
+        }
+        if let Some(late) = self.unstarted.take() {
+            self.start(late.lane, late.call, late.weight);
+        }
+        true
+    }
+
+    fn fits(&mut self, cx: &mut Context<'_>, now: Instant, weight: usize) -> bool {
+        let total = self.held_with(weight);
+        self.account.poll_room(cx, now, total).is_ready()
+    }
+
+    fn start(&mut self, lane: Lane, call: CallOf<H>, weight: usize) {
+        let replies = self.shared.head.call(call).boxed();
+        self.calls.push(lane, replies, weight);
+        self.shared.metrics.calls.inc();
+    }
+
     /// The session needs `n` bytes in all.
     fn want(&mut self, now: Instant, n: usize) -> Result<(), Close> {
         let have = self.input.buffer.len();
@@ -340,6 +407,10 @@ impl<H: Head, T: Transport> Connection<H, T> {
         }
         if n > self.shared.limits.input_bytes_max.as_usize() {
             return Err(Close::Limit("limits.input_bytes_max"));
+        }
+        if n > self.shared.ledger.limit() {
+            // It would never fit, and have others give way for nothing.
+            return Err(Close::Memory);
         }
         self.input.wanted = n;
         if have > 0 {
@@ -435,11 +506,28 @@ impl<H: Head, T: Transport> Connection<H, T> {
     }
 
     fn held(&self) -> usize {
-        self.input.held(self.calls.bytes) + self.output.memory()
+        let unstarted = self.unstarted.as_ref().map_or(0, |late| late.used);
+        self.held_with(unstarted)
     }
 
-    fn settle(&mut self) {
-        self.account.settle(self.held());
+    /// What is held when `more` bytes of input are to be kept.
+    fn held_with(&self, more: usize) -> usize {
+        // What was written may still lie in the transport.
+        let unsent = if self.unflushed {
+            self.socket.unsent_max()
+        } else {
+            0
+        };
+        self.input.held(self.calls.bytes + more) + self.output.memory() + unsent
+    }
+
+    fn settle(&mut self, now: Instant) {
+        let held = self.held();
+        if held > 0 && self.idle {
+            self.times.progress = now;
+        }
+        self.idle = held == 0;
+        self.account.settle(held);
         let (now, before) = (self.calls.in_flight, self.reported);
         if now != before {
             self.shared
@@ -452,61 +540,13 @@ impl<H: Head, T: Transport> Connection<H, T> {
 
     /// An idle connection holds no buffers.
     fn release(&mut self) {
-        if self.calls.in_flight == 0 {
+        if self.calls.in_flight == 0 && self.unstarted.is_none() {
             self.input.release();
             self.output.release();
             self.calls.release();
-            self.account.settle(self.held());
+            let held = self.held();
+            self.idle = held == 0;
+            self.account.settle(held);
         }
-    }
-
-    /// Takes no more calls, drops subscriptions, ends when the calls in flight have.
-    pub(super) fn drain(&mut self) {
-        let now = self.shared.clock.now();
-        let limit = self.shared.limits.drain_max;
-        self.times.drain = Some(after(now, limit).unwrap_or(now));
-        self.subscriptions = None;
-    }
-
-    /// Cancels everything and has the session say its last words; whether anybody may hear them.
-    pub(super) fn farewell(&mut self, close: &Close) -> bool {
-        self.calls.clear();
-        self.subscriptions = None;
-        self.input = Input::new();
-        let hears = !matches!(close, Close::Peer | Close::Io(_) | Close::Slow);
-        if matches!(close, Close::Slow) {
-            // What it holds is what others wait for.
-            self.output = Output::new();
-        }
-        if hears {
-            let now = self.shared.clock.now();
-            self.session.close(now, close, &mut self.output);
-        }
-        self.settle();
-        hears
-    }
-
-    /// Writes out what waits and closes our side.
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.output.is_empty() {
-            let sent = ready!(self.poll_send(cx))?;
-            self.output.advance(sent);
-            self.shared.metrics.sent_bytes.inc_by(sent as u64);
-        }
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
-
-    /// Lets the peer read our last words.
-    pub(super) async fn linger(&mut self) {
-        linger(&mut self.socket).await;
-    }
-}
-
-impl<H: Head, T> Drop for Connection<H, T> {
-    fn drop(&mut self) {
-        self.shared
-            .metrics
-            .calls_in_flight
-            .dec_by(self.reported as i64);
     }
 }

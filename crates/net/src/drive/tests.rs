@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io::{Seek, SeekFrom, Write};
+use std::time::Duration;
 
 use base::{ByteSize, FileRange, Millis, ReadAt, Tasks};
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use super::*;
 use crate::head::Lane;
 use crate::testing::{Script, check_splits};
 
+mod memory;
 pub(crate) mod toy;
 
 /// A driven connection, and the peer's end of it.
@@ -25,6 +27,24 @@ struct Rig {
 }
 
 fn start_with(toy: Toy, limits: Limits, ledger: Ledger, pipe_bytes: usize) -> Rig {
+    let holders = holders(&ledger);
+    start_beside(toy, limits, ledger, pipe_bytes, holders)
+}
+
+/// Who gives way when `ledger` is full.
+fn holders(ledger: &Ledger) -> Holders {
+    let holders = Holders::new(ledger.clone(), Clock::runtime(0));
+    Tasks::current().spawn("test.holders", holders.clone().watch());
+    holders
+}
+
+fn start_beside(
+    toy: Toy,
+    limits: Limits,
+    ledger: Ledger,
+    pipe_bytes: usize,
+    holders: Holders,
+) -> Rig {
     let (peer, socket) = duplex(pipe_bytes);
     let clock = Clock::runtime(0);
     let opened = clock.now();
@@ -34,6 +54,7 @@ fn start_with(toy: Toy, limits: Limits, ledger: Ledger, pipe_bytes: usize) -> Ri
         limits,
         clock,
         ledger.clone(),
+        holders,
         &metrics,
     ));
     let switch = DrainSwitch::default();
@@ -379,72 +400,6 @@ async fn waits_for_room_in_the_ledger_and_gives_up_in_the_end() {
     let _held = ledger.try_charge(95 << 10).unwrap();
     rig.send(0, b'e', &[7; 50 << 10]).await;
     assert_eq!(rig.rest().await, "bye memory");
-}
-
-/// A connection over 1 MiB of memory, most of which somebody else holds in the way of `hog`.
-async fn beside_a_hog(hog: &[u8]) -> (Rig, Rig) {
-    let ledger = Ledger::new(1 << 20);
-    let rig = |ledger| start_with(Toy::default(), Limits::default(), ledger, 4 << 10);
-    let (mut hogging, other) = (rig(ledger.clone()), rig(ledger));
-    let sent = timeout(Duration::from_secs(1), hogging.peer.write_all(hog)).await;
-    assert!(sent.is_ok());
-    hogging.settle().await;
-    assert!(
-        hogging.ledger.used() > 700 << 10,
-        "{} bytes",
-        hogging.ledger.used()
-    );
-    (hogging, other)
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_holds_memory_and_does_not_get_on_gives_way_to_who_needs_it() {
-    // Most of a frame; and four answers of 200 KiB that nobody reads.
-    let half = &frame(0, b'e', &[7; 900 << 10])[..800 << 10];
-    let unread = frame(0, b'k', &[200]).repeat(4);
-    for hog in [half, &unread] {
-        let (hogging, mut other) = beside_a_hog(hog).await;
-        let start_at = now();
-        other.send(0, b'e', &[7; 500 << 10]).await;
-        assert_eq!(other.reply().await.len(), 500 << 10);
-        let took = (now() - start_at).as_secs();
-        assert!(took <= 5, "{took} seconds");
-        assert_eq!(hogging.end.await.unwrap(), Close::Slow);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_holds_memory_that_nobody_needs_has_time() {
-    let half = frame(0, b'e', &[7; 900 << 10]);
-    let (mut hogging, mut other) = beside_a_hog(&half[..800 << 10]).await;
-    for _ in 0..10 {
-        other.send(0, b'e', b"small").await;
-        assert_eq!(other.reply().await, b"small");
-        tokio::time::sleep(Duration::from_secs(9)).await;
-    }
-    hogging.peer.write_all(&half[800 << 10..]).await.unwrap();
-    assert_eq!(hogging.reply().await.len(), 900 << 10);
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_gets_on_keeps_its_memory() {
-    let ledger = Ledger::new(1 << 20);
-    let mut rig = start_with(Toy::default(), Limits::default(), ledger.clone(), 64 << 10);
-    let _held = ledger.try_charge(600 << 10).unwrap();
-    let waiter = {
-        let ledger = ledger.clone();
-        Tasks::current().spawn("test.waiter", async move { ledger.charge(500 << 10).await })
-    };
-    rig.send(0, b'g', &[1; 200 << 10]).await;
-    for _ in 0..20 {
-        rig.send(1, b'e', b"small").await;
-        assert_eq!(rig.reply().await, b"small");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    assert!(ledger.is_short());
-    waiter.abort();
-    rig.toy.gate.send_replace(1);
-    assert_eq!(rig.reply().await.len(), 200 << 10);
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,7 +25,8 @@ pub enum Body {
     /// All of it.
     Full(Bytes),
     /// Piece by piece, each sent when it comes (chunked). The stream is polled only as fast as the
-    /// peer reads, and dropped when the peer goes away or the server drains.
+    /// peer reads, and dropped when the peer goes away, or `drain_max` after the server has begun to
+    /// drain.
     Stream(BoxStream<'static, Bytes>),
 }
 

@@ -11,14 +11,18 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, FutureExt, ready};
+use futures_util::future::{BoxFuture, FutureExt};
 use http::header::ALLOW;
 use http::{HeaderValue, Method, StatusCode};
 
 use super::request::{Plus, Request, decode};
 use super::response::Response;
 
-type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>;
+/// Answers a request whose body is there.
+pub(crate) type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>;
+
+/// Answers a request that may not come in, by all but its body.
+type Guard = Arc<dyn Fn(&Request) -> Option<Response> + Send + Sync>;
 
 /// A table of routes.
 #[derive(Clone, Default)]
@@ -32,6 +36,9 @@ struct Route {
     pattern: Vec<Segment>,
     method: Method,
     handler: Handler,
+    guard: Option<Guard>,
+    /// Its answers are small.
+    is_small: bool,
 }
 
 /// In order of precedence.
@@ -84,7 +91,41 @@ impl Routes {
             pattern,
             method,
             handler,
+            guard: None,
+            is_small: false,
         });
+        self
+    }
+
+    /// [`Routes::get`] for a path whose answer is a few bytes: it is given however little memory is
+    /// left.
+    #[must_use]
+    pub fn get_small<F, R>(mut self, pattern: &str, handler: F) -> Self
+    where
+        F: Fn(Request) -> R + Send + Sync + 'static,
+        R: Future<Output = Response> + Send + 'static,
+    {
+        self.add(Route {
+            pattern: parse(pattern),
+            method: Method::GET,
+            handler: Arc::new(move |request| handler(request).boxed()),
+            guard: None,
+            is_small: true,
+        });
+        self
+    }
+
+    /// Has `guard` look at each request for the routes that are in the table now before its body
+    /// is read. What it answers is the answer.
+    #[must_use]
+    pub fn guarded<F>(mut self, guard: F) -> Self
+    where
+        F: Fn(&Request) -> Option<Response> + Send + Sync + 'static,
+    {
+        let guard: Guard = Arc::new(guard);
+        for route in &mut self.routes {
+            route.guard.get_or_insert_with(|| Arc::clone(&guard));
+        }
         self
     }
 
@@ -166,16 +207,19 @@ impl Routes {
         self.routes.sort_by(|a, b| compare(&a.pattern, &b.pattern));
     }
 
-    /// Finds who answers and lets them; answers 400, 404, 405 and `OPTIONS` itself.
-    pub(crate) fn answer(&self, mut request: Request) -> BoxFuture<'static, Response> {
-        match self.find(&mut request) {
-            Ok(handler) => handler(request),
-            Err(response) => ready(*response).boxed(),
+    /// Who answers, by all but the request's body, and whether with little; or the answer: 400, 404, 405, that of a guard,
+    /// and that to `OPTIONS`.
+    pub(crate) fn admit(&self, request: &mut Request) -> Result<(Handler, bool), Box<Response>> {
+        let (handler, route) = self.find(request)?;
+        let guard = route.and_then(|route| route.guard.as_ref());
+        match guard.and_then(|guard| guard(request)) {
+            Some(refusal) => Err(Box::new(refusal)),
+            None => Ok((Arc::clone(handler), route.is_some_and(|r| r.is_small))),
         }
     }
 
     /// The handler for `request`, whose parameters are set.
-    fn find(&self, request: &mut Request) -> Result<&Handler, Box<Response>> {
+    fn find(&self, request: &mut Request) -> Result<(&Handler, Option<&Route>), Box<Response>> {
         let Some(path) = segments(&request.path) else {
             return Err(text(StatusCode::BAD_REQUEST, "the path is malformed"));
         };
@@ -193,13 +237,13 @@ impl Routes {
             let is_head = request.method == Method::HEAD && route.method == Method::GET;
             if route.method == request.method || is_head {
                 request.params = params;
-                return Ok(&route.handler);
+                return Ok((&route.handler, Some(route)));
             }
             allowed.insert(route.method.as_str());
         }
         match (best, &self.fallback) {
             (Some(_), _) => Err(Box::new(not_allowed(&request.method, &allowed))),
-            (None, Some(fallback)) => Ok(fallback),
+            (None, Some(fallback)) => Ok((fallback, None)),
             (None, None) => Err(text(StatusCode::NOT_FOUND, "nothing is at this path")),
         }
     }

@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use base::{Charge, Clock, Ledger};
+use base::{Clock, Ledger};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use http::StatusCode;
@@ -20,12 +20,14 @@ use tracing::debug;
 
 use super::HttpConfig;
 use super::io::{Activity, Watched};
+use super::memory::{Charges, Gate, Ledgers, charged, gated, merge};
 use super::request::Request;
 use super::response::{Body, Response};
 use super::routes::Routes;
 use crate::config::Limits;
 use crate::drive::alarm::Alarm;
 use crate::head::{Close, Peer};
+use crate::holders::Holders;
 use crate::listen::{Accepted, Parts};
 use crate::metrics::HeadMetrics;
 
@@ -36,7 +38,9 @@ pub(crate) struct Served {
     http: HttpConfig,
     limits: Limits,
     clock: Clock,
-    ledger: Ledger,
+    ledgers: Ledgers,
+    /// Who gives way when a ledger is full: the process's, and HTTP's two.
+    holders: [Holders; 3],
     metrics: HeadMetrics,
 }
 
@@ -46,17 +50,27 @@ impl Served {
         http: HttpConfig,
         limits: Limits,
         parts: &Parts,
+        holders: Holders,
         metrics: HeadMetrics,
     ) -> Self {
-        let (clock, ledger) = (parts.clock.clone(), parts.ledger.clone());
+        let (clock, all) = (parts.clock.clone(), parts.ledger.clone());
+        let ledgers = Ledgers::new(all, http.memory_max.as_usize());
+        let over = |ledger: &Ledger| Holders::new(ledger.clone(), clock.clone());
+        let holders = [holders, over(&ledgers.share), over(&ledgers.headers)];
         Self {
             routes,
             http,
             limits,
             clock,
-            ledger,
+            ledgers,
+            holders,
             metrics,
         }
+    }
+
+    /// Who gives way when HTTP's own memory is full.
+    pub(crate) fn own_holders(&self) -> impl Iterator<Item = &Holders> {
+        self.holders.iter().skip(1)
     }
 }
 
@@ -75,6 +89,9 @@ pub(crate) async fn serve(served: Arc<Served>, accepted: Accepted) {
         activity: Arc::clone(&activity),
         clock: served.clock.clone(),
         metrics: served.metrics.clone(),
+        ledgers: served.ledgers.clone(),
+        gate: Gate::default(),
+        is_gated: false,
     };
     let service = {
         let (served, activity) = (Arc::clone(&served), Arc::clone(&activity));
@@ -94,13 +111,28 @@ pub(crate) async fn serve(served: Arc<Served>, accepted: Accepted) {
         .serve_connection(TokioIo::new(watched), service);
     let mut connection = pin!(connection);
     let mut alarm = Alarm::default();
+    let mut holdings = served
+        .holders
+        .each_ref()
+        .map(|holders| holders.join(served.limits.hold_max));
     let mut watch = |cx: &mut Context<'_>, end: Poll<hyper::Result<()>>| -> Poll<Close> {
         if let Poll::Ready(end) = end {
             return Poll::Ready(reason(end, &peer));
         }
+        let now = served.clock.now();
+        let held = activity.held();
+        if holdings
+            .iter_mut()
+            .any(|holding| holding.must_go(now, held.since))
+        {
+            return Poll::Ready(Close::Slow);
+        }
+        for holding in &mut holdings {
+            holding.park(cx, held.since, held.bytes, held.wants);
+        }
         let deadline = activity.deadline(&served.http, &served.limits);
         let at = deadline.as_ref().map(|(at, _)| *at);
-        match (alarm.poll(cx, served.clock.now(), at), deadline) {
+        match (alarm.poll(cx, now, at), deadline) {
             (Poll::Ready(()), Some((_, close))) => Poll::Ready(close),
             _ => Poll::Pending,
         }
@@ -144,35 +176,52 @@ fn reason(end: hyper::Result<()>, peer: &Peer) -> Close {
 struct Work {
     served: Arc<Served>,
     activity: Arc<Activity>,
-    charge: Option<Charge>,
+    headers: Option<Charges>,
+    body: Option<Charges>,
 }
 
 impl Work {
     fn begin(served: Arc<Served>, activity: Arc<Activity>) -> Self {
-        activity.begin();
+        let headers = activity.begin(served.clock.now());
         served.metrics.calls.inc();
         served.metrics.calls_in_flight.inc();
         Self {
             served,
             activity,
-            charge: None,
+            headers,
+            body: None,
         }
     }
 
-    /// Charges `bytes` more, if they fit.
-    fn charge(&mut self, bytes: usize) -> bool {
-        match (self.served.ledger.try_charge(bytes), &mut self.charge) {
-            (None, _) => return false,
-            (Some(more), Some(charge)) => charge.merge(more),
-            (Some(more), charge @ None) => *charge = Some(more),
-        }
+    /// Charges `bytes` more of the body; whether they fitted in time.
+    async fn charge_body(&mut self, bytes: usize) -> bool {
+        let wait = self.served.limits.memory_wait_max;
+        self.activity.want(bytes);
+        let Some(more) = self.served.ledgers.charge(bytes, wait).await else {
+            return false;
+        };
+        self.activity.hold(bytes, self.served.clock.now());
+        merge(&mut self.body, more);
         true
+    }
+
+    /// The body has been read, or will not be.
+    fn body_is_over(&self) {
+        self.activity.body_is_over(self.served.clock.now());
+    }
+
+    /// `bytes` of an answer, charged for until they are sent.
+    fn charged(&self, bytes: Bytes) -> Bytes {
+        let served = &self.served;
+        charged(bytes, &served.ledgers, &self.activity, &served.clock)
     }
 }
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.activity.end(self.served.clock.now());
+        let charges = self.headers.iter().chain(&self.body);
+        let held = charges.map(Charges::bytes).sum();
+        self.activity.end(held, self.served.clock.now());
         self.served.metrics.calls_in_flight.dec();
     }
 }
@@ -183,22 +232,48 @@ async fn handle(
     mut work: Work,
 ) -> Result<hyper::Response<Sending>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = match read_within(body, &mut work).await {
-        Ok(body) => body,
-        Err(refusal) => return Ok(finish(*refusal, work)),
-    };
-    let request = Request {
+    let mut request = Request {
         method: head.method,
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
-        body,
+        body: Bytes::new(),
         peer,
         params: Vec::new(),
     };
-    let answer = work.served.routes.answer(request);
-    let response = answer.await;
-    Ok(finish(response, work))
+    // Who may not come in, or asks for what is not there, need not send its body first.
+    let (handler, is_small) = match work.served.routes.admit(&mut request) {
+        Ok(admitted) => admitted,
+        Err(response) => return Ok(refuse(*response, &body, work)),
+    };
+    if !body.is_end_stream() {
+        let read = read_within(body, &mut work).await;
+        work.body_is_over();
+        match read {
+            Ok(body) => request.body = body,
+            Err(refusal) => return Ok(finish(*refusal, work)),
+        }
+    }
+    if is_small {
+        return Ok(finish(handler(request).await, work));
+    }
+    let served = Arc::clone(&work.served);
+    let wait = served.limits.memory_wait_max;
+    match gated(handler(request), &served.ledgers, wait).await {
+        Some(response) => Ok(finish(response, work)),
+        None => Ok(finish(*no_room(), work)),
+    }
+}
+
+/// Answers before the body has come; it is not read any more.
+fn refuse(response: Response, body: &Incoming, work: Work) -> hyper::Response<Sending> {
+    let close = http::HeaderValue::from_static("close");
+    let response = if body.is_end_stream() {
+        response
+    } else {
+        response.with_header(http::header::CONNECTION, close)
+    };
+    finish(response, work)
 }
 
 async fn read_within(body: Incoming, work: &mut Work) -> Result<Bytes, Box<Response>> {
@@ -215,6 +290,13 @@ async fn read_within(body: Incoming, work: &mut Work) -> Result<Bytes, Box<Respo
     }
 }
 
+fn no_room() -> Box<Response> {
+    refusal(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "no memory left in the budget",
+    )
+}
+
 fn refusal(status: StatusCode, text: &'static str) -> Box<Response> {
     let close = http::HeaderValue::from_static("close");
     Box::new(Response::text(status, text).with_header(http::header::CONNECTION, close))
@@ -223,7 +305,9 @@ fn refusal(status: StatusCode, text: &'static str) -> Box<Response> {
 /// Reads the body: refused before it is read when its announced length is too large, charged
 /// piece by piece as it comes.
 async fn read(mut body: Incoming, work: &mut Work) -> Result<Bytes, Box<Response>> {
-    let max = work.served.http.body_bytes_max.as_usize();
+    let served = &work.served;
+    let max = served.http.body_bytes_max.as_usize();
+    let max = max.min(served.ledgers.share.limit());
     let too_large = || refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
     if body.size_hint().lower() > max as u64 {
         return Err(too_large());
@@ -238,11 +322,8 @@ async fn read(mut body: Incoming, work: &mut Work) -> Result<Bytes, Box<Response
         if data.len() > max - first.len() - whole.len() {
             return Err(too_large());
         }
-        if !work.charge(data.len()) {
-            return Err(refusal(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "no memory left in the budget",
-            ));
+        if !work.charge_body(data.len()).await {
+            return Err(no_room());
         }
         // A body that came in one piece is not copied.
         if first.is_empty() && whole.is_empty() {
@@ -265,7 +346,15 @@ fn finish(response: Response, work: Work) -> hyper::Response<Sending> {
         headers,
         body,
     } = response;
-    let mut out = hyper::Response::new(Sending { body, _work: work });
+    let body = match body {
+        Body::Full(bytes) => Body::Full(work.charged(bytes)),
+        Body::Stream(pieces) => Body::Stream(pieces),
+    };
+    let mut out = hyper::Response::new(Sending {
+        body,
+        gate: Gate::default(),
+        work,
+    });
     *out.status_mut() = status;
     *out.headers_mut() = headers;
     out
@@ -274,7 +363,8 @@ fn finish(response: Response, work: Work) -> hyper::Response<Sending> {
 /// A body on its way out; the request counts as open until it is dropped.
 struct Sending {
     body: Body,
-    _work: Work,
+    gate: Gate,
+    work: Work,
 }
 
 impl hyper::body::Body for Sending {
@@ -282,17 +372,21 @@ impl hyper::body::Body for Sending {
     type Error = Infallible;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut self.body {
-            Body::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Body::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Body::Stream(pieces) => pieces
-                .as_mut()
-                .poll_next(cx)
-                .map(|piece| piece.map(|data| Ok(Frame::data(data)))),
-        }
+        let this = self.get_mut();
+        let piece = match &mut this.body {
+            Body::Full(bytes) if bytes.is_empty() => None,
+            Body::Full(bytes) => Some(std::mem::take(bytes)),
+            Body::Stream(pieces) => {
+                // A piece is made when it is asked for, and its size is known then.
+                let ledgers = &this.work.served.ledgers;
+                ready!(this.gate.poll(cx, ledgers, &ledgers.share));
+                ready!(pieces.as_mut().poll_next(cx)).map(|piece| this.work.charged(piece))
+            }
+        };
+        Poll::Ready(piece.map(|data| Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {

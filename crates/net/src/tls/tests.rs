@@ -182,6 +182,25 @@ async fn asks_clients_for_a_certificate_and_tells_its_subject() {
 }
 
 #[tokio::test]
+async fn keeps_no_more_for_a_peer_that_does_not_read_than_is_charged_for() {
+    use std::io::Write;
+
+    let pki = Pki::new();
+    let tls = Tls::load(&pki.server(), &[]).unwrap();
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = socket.local_addr().unwrap();
+    let client = pki.client(None);
+    let connect = async {
+        let socket = TcpStream::connect(addr).await.unwrap();
+        client.connect("localhost", socket).await.unwrap()
+    };
+    let accept = async { tls.accept(socket.accept().await.unwrap().0).await.unwrap() };
+    let (_peer, (mut stream, _)) = tokio::join!(connect, accept);
+    let taken = stream.get_mut().1.writer().write(&[7; 200 << 10]).unwrap();
+    assert!(taken > 0 && taken <= UNSENT_MAX, "{taken} bytes");
+}
+
+#[tokio::test]
 async fn tells_a_client_that_is_refused_why_whatever_it_has_sent_by_then() {
     let (pki, strangers) = (Pki::new(), Pki::new());
     strangers.issue("mallory", &[]);
@@ -196,8 +215,12 @@ async fn tells_a_client_that_is_refused_why_whatever_it_has_sent_by_then() {
         let socket = TcpStream::connect(listener.addr()).await.unwrap();
         // With TLS 1.3 the client is done before the server has seen its certificate.
         let mut peer = mallory.connect("localhost", socket).await.unwrap();
-        peer.write_all(&vec![7; 1 << 20]).await.unwrap();
-        peer.flush().await.unwrap();
+        for _ in 0..2 {
+            peer.write_all(&vec![7; 64 << 10]).await.unwrap();
+            peer.flush().await.unwrap();
+            // The refusal is there; a client that goes on sending must still be able to read it.
+            peer.get_ref().0.readable().await.unwrap();
+        }
         let told = peer.read_u8().await.unwrap_err().to_string();
         assert!(told.contains("fatal alert"), "{told}");
     }

@@ -201,6 +201,8 @@ impl Shared {
     fn sync_pages(&self) -> Result<(), Error> {
         let streams: Vec<_> = self.streams.read().values().cloned().collect();
         for stream in streams.iter().filter(|stream| stream.is_async()) {
+            // Whoever appends to the stream waits for the sync of its checkpoint.
+            stream.sync_ahead()?;
             stream.flush(self, true)?;
         }
         Ok(())

@@ -5,20 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{HashMap, TopicId};
-use broker::{Partition, PartitionRead, Piece, ReadOne, ReadRequest};
+use broker::{Compression, Error, Partition, PartitionRead, Piece, Read, ReadOne, ReadRequest};
 use bytes::Bytes;
 use kafka_wire::messages::FetchRequest;
-use kafka_wire::{ApiKey, Decoder, ErrorCode, fetch as wire};
+use kafka_wire::{ApiKey, ErrorCode, fetch as wire};
 use net::head::{Close, Output};
 use uuid::Uuid;
 
 use super::Context;
 use crate::codec::{self, Reply};
 use crate::fetch_sessions::{Asked, Fetch, Key, Outcome, Problem, TopicKey, Wanted};
+use crate::room::Hold;
 use crate::{convert, error};
 
 /// How large an answer may be however little memory is left, in bytes.
 const SMALL_ANSWER: usize = 1 << 20;
+/// What a partition of a fetch takes in memory from the request to the answer, but for records.
+const PART: usize = 1024;
+/// How long a fetch of many partitions waits where memory is short.
+const SHORT_WAIT: Duration = Duration::from_millis(100);
 
 /// What a fetch found, to be written.
 #[derive(Debug)]
@@ -96,22 +101,13 @@ impl FetchReply {
 /// Reads, and waits as long as the client wants.
 pub(super) async fn fetch(context: Context, body: Bytes) -> Option<Reply> {
     let version = context.version();
-    let request = match FetchRequest::decode(&mut Decoder::new(body), version) {
+    let request = match FetchRequest::decode(&mut context.decoder(body), version) {
         Ok(request) => request,
         Err(error) => {
             context.shared.metrics.refused.inc();
             return Some(Reply::Close(codec::malformed(error)));
         }
     };
-    let partitions: usize = request
-        .topics
-        .iter()
-        .map(|topic| topic.partitions.len())
-        .sum();
-    if partitions > context.shared.config.partitions_per_request_max {
-        let limit = Close::Limit("kafka.partitions_per_request_max");
-        return Some(Reply::Close(limit));
-    }
     let mut reply = FetchReply {
         version,
         correlation_id: context.header.correlation_id,
@@ -121,18 +117,21 @@ pub(super) async fn fetch(context: Context, body: Bytes) -> Option<Reply> {
         topics: Vec::new(),
     };
     let wants_session = request.session_epoch == 0;
+    let want = Want::of(&request);
+    let asked = asked(&request, version);
+    // It may be a long wait: what the request was made of is not kept for it.
+    drop(request);
     let now = context.shared.broker.clock().now();
-    match context
-        .shared
-        .fetch_sessions
-        .begin(asked(&request, version), now)
-    {
+    match context.shared.fetch_sessions.begin(asked, now) {
         Ok(fetch) => {
             if wants_session && fetch.id == 0 {
                 context.shared.metrics.fetch_sessions_full.inc();
             }
             reply.session_id = fetch.id;
-            reply.topics = read(&context, &request, &fetch).await;
+            match read(&context, &want, &fetch).await {
+                Some(topics) => reply.topics = topics,
+                None => return Some(Reply::Close(Close::Memory)),
+            }
         }
         Err(problem) => {
             reply.error_code = match problem {
@@ -144,6 +143,23 @@ pub(super) async fn fetch(context: Context, body: Bytes) -> Option<Reply> {
         }
     }
     Some(Reply::Fetch(Box::new(reply)))
+}
+
+/// How much a fetch wants, and how long it waits for it.
+struct Want {
+    min_bytes: usize,
+    max_bytes: usize,
+    max_wait: Duration,
+}
+
+impl Want {
+    fn of(request: &FetchRequest) -> Self {
+        Self {
+            min_bytes: convert::size(request.min_bytes),
+            max_bytes: convert::size(request.max_bytes),
+            max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+        }
+    }
 }
 
 fn asked(request: &FetchRequest, version: i16) -> Asked {
@@ -188,7 +204,13 @@ fn asked(request: &FetchRequest, version: i16) -> Asked {
 }
 
 /// The partitions of a fetch: found ones are read together, the others have an error.
-async fn read(context: &Context, request: &FetchRequest, fetch: &Fetch) -> Vec<FetchedTopic> {
+/// `None` when there is no room for them.
+async fn read(context: &Context, want: &Want, fetch: &Fetch) -> Option<Vec<FetchedTopic>> {
+    let max_wait = match context.room.hold(fetch.parts.len() * PART) {
+        Hold::Long => want.max_wait,
+        Hold::Briefly => want.max_wait.min(SHORT_WAIT),
+        Hold::Not => return None,
+    };
     let mut found = Vec::with_capacity(fetch.parts.len());
     let mut parts = Vec::with_capacity(fetch.parts.len());
     let mut failed = false;
@@ -215,9 +237,9 @@ async fn read(context: &Context, request: &FetchRequest, fetch: &Fetch) -> Vec<F
         .broker
         .read(ReadRequest {
             parts,
-            min_bytes: convert::size(request.min_bytes),
-            max_bytes: convert::size(request.max_bytes).min(limit),
-            max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+            min_bytes: want.min_bytes,
+            max_bytes: want.max_bytes.min(limit),
+            max_wait,
             at_once: failed || fetch.parts.is_empty(),
         })
         .await;
@@ -227,7 +249,7 @@ async fn read(context: &Context, request: &FetchRequest, fetch: &Fetch) -> Vec<F
         let fetched = match failure {
             Some(code) => broken(key.1, code),
             None => match reads.next() {
-                Some(read) => fetched(context, key.1, read),
+                Some(read) => fetched(context, key.1, read).await,
                 None => broken(key.1, ErrorCode::UnknownServerError),
             },
         };
@@ -241,7 +263,7 @@ async fn read(context: &Context, request: &FetchRequest, fetch: &Fetch) -> Vec<F
             topics.push(&key.0, fetched);
         }
     }
-    topics.list
+    Some(topics.list)
 }
 
 /// Partitions put under their topics, in order.
@@ -289,7 +311,7 @@ fn broken(index: i32, code: ErrorCode) -> Fetched {
     }
 }
 
-fn fetched(context: &Context, index: i32, read: PartitionRead) -> Fetched {
+async fn fetched(context: &Context, index: i32, read: PartitionRead) -> Fetched {
     let mut fetched = Fetched {
         index,
         error_code: 0,
@@ -298,46 +320,40 @@ fn fetched(context: &Context, index: i32, read: PartitionRead) -> Fetched {
         pieces: Vec::new(),
         bytes: 0,
     };
-    match read.result {
+    match readable(context, read.result).await {
         Ok(None) => {}
-        Ok(Some(read)) if context.version() < 10 && has_zstd(&read.pieces) => {
-            fetched.error_code = ErrorCode::UnsupportedCompressionType.code();
-        }
         Ok(Some(read)) => {
             fetched.bytes = read.bytes;
             fetched.pieces = read.pieces;
         }
-        Err(error) => {
-            let code = error::code(&error);
-            let storage = code == ErrorCode::KafkaStorageError && context.version() <= 5;
-            // Older clients do not know of broken storage.
-            let code = if storage {
-                ErrorCode::NotLeaderOrFollower
-            } else {
-                code
-            };
-            fetched.error_code = code.code();
-        }
+        Err(code) => fetched.error_code = code.code(),
     }
     fetched
 }
 
-/// Whether any batch is compressed by zstd, which clients before version 10 cannot read.
-fn has_zstd(pieces: &[Piece]) -> bool {
-    let mut bytes = Vec::new();
-    for piece in pieces {
-        match piece {
-            Piece::Memory(part) => bytes.extend_from_slice(part),
-            Piece::File(range) => bytes.extend(range.read().unwrap_or_default()),
+/// What was read, if the client can read it, too.
+async fn readable(
+    context: &Context,
+    result: Result<Option<Read>, Error>,
+) -> Result<Option<Read>, ErrorCode> {
+    let version = context.version();
+    let read = result.map_err(|error| code(&error, version))?;
+    // zstd came with version 10.
+    if let Some(read) = read.as_ref().filter(|_| version < 10) {
+        let broker = &context.shared.broker;
+        let zstd = broker.any_compressed_by(&read.pieces, Compression::Zstd);
+        if zstd.await.map_err(|error| code(&error, version))? {
+            return Err(ErrorCode::UnsupportedCompressionType);
         }
     }
-    let mut rest = &bytes[..];
-    while let Some(header) = rest.first_chunk::<23>() {
-        if header[22] & 7 == 4 {
-            return true;
-        }
-        let length = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
-        rest = rest.get(12 + length as usize..).unwrap_or_default();
+    Ok(read)
+}
+
+/// The code of an error for clients of this version: up to 5 they do not know of broken storage.
+fn code(error: &Error, version: i16) -> ErrorCode {
+    let code = error::code(error);
+    if code == ErrorCode::KafkaStorageError && version <= 5 {
+        return ErrorCode::NotLeaderOrFollower;
     }
-    false
+    code
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use broker::{Ack, Appended, BatchProblem, Error, Partition, Topic};
 use bytes::Bytes;
 use kafka_wire::produce::{self as wire, Outcome, Part, Request};
-use kafka_wire::{ApiKey, Decoder, ErrorCode, Str};
+use kafka_wire::{ApiKey, ErrorCode, Str};
 use net::head::{Close, Output};
 
 use super::Context;
@@ -61,7 +61,7 @@ impl Drop for Deferred {
 /// Appends, unless earlier requests of the connection still wait for room.
 pub(super) fn start(context: Context, body: Bytes) -> Pending {
     let version = context.version();
-    let request = match Request::decode(&mut Decoder::new(body), version) {
+    let request = match Request::decode(&mut context.decoder(body), version) {
         Ok(request) => request,
         Err(error) => {
             context.shared.metrics.refused.inc();
@@ -70,10 +70,6 @@ pub(super) fn start(context: Context, body: Bytes) -> Pending {
             )))));
         }
     };
-    if request.parts.len() > context.shared.config.partitions_per_request_max {
-        let limit = Close::Limit("kafka.partitions_per_request_max");
-        return Box::pin(std::future::ready(Some(Reply::Close(limit))));
-    }
     let mut wait = context.connection.deferred.load(Ordering::Acquire) > 0;
     let mut topics = Topics::default();
     let mut steps = Vec::with_capacity(request.parts.len());
@@ -214,11 +210,11 @@ fn find(context: &Context, request: &Request, at: usize) -> Result<Arc<Topic>, E
 async fn outcome(index: i32, step: Step, ack: Ack) -> Outcome {
     let (partition, appended) = match step {
         Step::Appended(partition, appended) => (partition, appended),
-        Step::Refused(code, error) => return refused(index, code, error.as_ref()),
+        Step::Refused(code, error) => return refused(index, code, error),
         Step::Waiting(..) => return refused(index, ErrorCode::RequestTimedOut, None),
     };
     if let Err(error) = partition.acknowledged(&appended, ack).await {
-        return refused(index, error::code(&error), Some(&error));
+        return refused(index, error::code(&error), Some(error));
     }
     Outcome {
         index,
@@ -231,15 +227,16 @@ async fn outcome(index: i32, step: Step, ack: Ack) -> Outcome {
     }
 }
 
-fn refused(index: i32, code: ErrorCode, error: Option<&Error>) -> Outcome {
+fn refused(index: i32, code: ErrorCode, error: Option<Error>) -> Outcome {
+    let error_message = error.as_ref().map(|error| Str::from(error.to_string()));
     let blamed = match error {
-        Some(Error::Batch(BatchProblem::Records(blamed))) => blamed.clone(),
+        Some(Error::Batch(BatchProblem::Records(blamed))) => blamed,
         Some(Error::Batch(BatchProblem::Timestamp {
             index: Some(index),
             timestamp,
         })) => {
             vec![(
-                *index,
+                index,
                 format!("timestamp {timestamp} is outside the topic's bounds"),
             )]
         }
@@ -255,6 +252,6 @@ fn refused(index: i32, code: ErrorCode, error: Option<&Error>) -> Outcome {
         log_append_time_ms: -1,
         log_start_offset: -1,
         record_errors: record_errors.collect(),
-        error_message: error.map(|error| Str::from(error.to_string())),
+        error_message,
     }
 }

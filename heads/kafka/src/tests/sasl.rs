@@ -11,7 +11,7 @@ use kafka_wire::{ErrorCode, Str};
 use net::head::Close;
 use sha2::{Digest, Sha256};
 
-use super::harness::{Client, Server, Settings, with};
+use super::harness::{Client, Server, Settings, park, run, with};
 use crate::Config;
 
 /// A server whose only user is `anna`, with the password `secret`.
@@ -124,11 +124,15 @@ fn after_the_old_handshake_tokens_come_bare() {
             client.send_bytes(&frame).unwrap();
             assert_eq!(client.bytes().await, Ok(Some(Bytes::from_static(&[0; 4]))));
             assert!(is_open(&mut client).await);
-            // A wrong one has no words for it.
+            // A wrong one has no words for it, but it takes as long.
             let mut client = server.client();
             handshake(&mut client, 0, "PLAIN").await;
             client.send_bytes(b"\0\0\0\x0b\0anna\0wrong").unwrap();
-            assert!(matches!(client.bytes().await, Err(Close::Denied(_))));
+            assert_eq!(client.bytes().await, Ok(Some(Bytes::new())));
+            assert_eq!(client.script.advance(Duration::from_millis(99)), Ok(()));
+            let end = client.script.advance(Duration::from_millis(1));
+            assert!(matches!(end, Err(Close::Denied(_))));
+            assert!(client.script.output().is_empty());
         },
     );
 }
@@ -261,6 +265,73 @@ fn scram_opens_for_the_right_password_only() {
             }
         },
     );
+}
+
+/// They wait for their turn without a thread, and who is gone by then is not looked at.
+#[test]
+fn a_flood_of_passwords_is_looked_at_a_few_at_a_time() {
+    guarded(
+        |_| {},
+        async |server| {
+            let before = server.tasks();
+            let mut waiting = Vec::new();
+            for _ in 0..20 {
+                let asked = server.broker.verify_password("anna", "wrong");
+                waiting.push(park(asked).await);
+            }
+            assert_eq!(server.tasks() - before, 2);
+            drop(waiting);
+            let right = server.broker.verify_password("anna", "secret").await;
+            assert!(right.unwrap());
+        },
+    );
+}
+
+/// The salt, in bytes, and the iterations that somebody is told.
+async fn told(server: &Server, mechanism: &str, user: &str) -> (String, usize, String) {
+    let mut client = server.client();
+    handshake(&mut client, 1, mechanism).await;
+    let answer = client.ask(2, token(format!("n,,n={user},r=abcdef"))).await;
+    let first = String::from_utf8(answer.auth_bytes.to_vec()).unwrap();
+    let fields: Vec<_> = first.split(',').collect();
+    let [_, salt, iterations] = fields[..] else {
+        panic!("{first}")
+    };
+    let salt = salt.strip_prefix("s=").unwrap();
+    let length = BASE64.decode(salt).unwrap().len();
+    (salt.to_owned(), length, iterations.to_owned())
+}
+
+#[test]
+fn nobody_learns_who_exists_not_even_by_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut before = None;
+    for _ in 0..2 {
+        let kafka = Config {
+            sasl: true,
+            ..Config::default()
+        };
+        let settings = Settings {
+            kafka,
+            ..Settings::default()
+        };
+        run(folder.path(), settings, async |server: &Server| {
+            if before.is_none() {
+                server.broker.meta().set_password("anna", "secret").unwrap();
+            }
+            let mut all = Vec::new();
+            for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+                let known = told(server, mechanism, "anna").await;
+                let unknown = told(server, mechanism, "bob").await;
+                assert_eq!((known.1, &known.2), (unknown.1, &unknown.2));
+                assert_eq!(told(server, mechanism, "bob").await, unknown);
+                all.extend([known, unknown]);
+            }
+            let salts: std::collections::BTreeSet<_> = all.iter().map(|told| &told.0).collect();
+            assert_eq!(salts.len(), 4, "each has a salt of its own");
+            assert_eq!(before.get_or_insert_with(|| all.clone()), &all);
+        });
+    }
 }
 
 /// Of SCRAM's first message the text is kept until the second; a password is hashed thousands of

@@ -10,12 +10,16 @@ use super::neighbour::{batch, fetch, frame, produce as append};
 use super::*;
 
 /// Puts about so many MiB into partition 0 of `topic`.
-fn fill(server: &Server, topic: &str, mib: usize) {
-    let mut socket = TcpStream::connect(server.kafka).unwrap();
+pub(super) fn fill(server: &Server, topic: &str, mib: usize) {
+    fill_by(&mut TcpStream::connect(server.kafka).unwrap(), topic, mib);
+}
+
+/// The same by a connection that is open.
+pub(super) fn fill_by(socket: &mut (impl Read + Write), topic: &str, mib: usize) {
     let request = append(topic, batch(1_000_000, Compression::None));
     for _ in 0..mib {
         socket.write_all(&request).unwrap();
-        neighbour::answer(&mut socket, false).unwrap();
+        neighbour::answer(socket, false).unwrap();
     }
 }
 

@@ -30,8 +30,8 @@ fn strangers_hurt_nobody_who_is_known() {
     let body = json!({"password": "secret"}).to_string();
     let (status, told) = server.request("PUT", "/v1/users/anna", &body).unwrap();
     assert!(status < 300, "{status} {told}");
-    let mut neighbour = Neighbour::new(&server);
-    neighbour.authenticate("anna", "secret");
+    let socket = neighbour::connect(&server);
+    let mut neighbour = Neighbour::over(socket).authenticated("anna", "secret");
     neighbour.is_well(&server, 10);
     let giant = |prefix: &str| {
         let mut bytes = prefix.as_bytes().to_vec();

@@ -28,6 +28,8 @@ pub(crate) struct Toy {
     pub(crate) established: bool,
     /// What calls `f` answer.
     pub(crate) file: FileRange,
+    /// Bytes that a call is charged for, for each byte of input.
+    pub(crate) weight: usize,
 }
 
 impl Default for Toy {
@@ -44,6 +46,7 @@ impl Default for Toy {
                 position: 2,
                 len: 5,
             },
+            weight: 1,
         }
     }
 }
@@ -74,6 +77,7 @@ pub(crate) struct ToySession {
     heartbeat: Option<(Duration, Instant)>,
     established: bool,
     waiting: bool,
+    weight: usize,
 }
 
 /// A frame on the wire.
@@ -155,6 +159,10 @@ impl Session for ToySession {
         end
     }
 
+    fn weight(&self, _call: &ToyCall, bytes: usize) -> usize {
+        bytes * self.weight
+    }
+
     fn deadline(&self) -> Option<Instant> {
         self.heartbeat.map(|(_, at)| at)
     }
@@ -195,6 +203,7 @@ impl Head for Toy {
             heartbeat,
             established: self.established,
             waiting: false,
+            weight: self.weight,
         }
     }
 
