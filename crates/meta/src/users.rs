@@ -165,14 +165,14 @@ impl Meta {
     }
 
     fn put_user(&self, name: &str, user: User) -> Result<(), Error> {
-        let mut state = self.0.state.lock();
+        let _changing = self.0.changing.lock();
         // A structure of texts and numbers is always writable as JSON.
         let row = serde_json::to_vec(&user).unwrap_or_default();
         self.change(|change| {
             change.open_table(USERS)?.insert(name, row.as_slice())?;
             Ok(())
         })?;
-        state.users.insert(name.to_owned(), user);
+        self.0.state.lock().users.insert(name.to_owned(), user);
         Ok(())
     }
 
@@ -181,15 +181,15 @@ impl Meta {
     /// # Errors
     /// [`Error::UnknownUser`]; whatever the disk answers.
     pub fn delete_user(&self, name: &str) -> Result<(), Error> {
-        let mut state = self.0.state.lock();
-        if !state.users.contains_key(name) {
+        let _changing = self.0.changing.lock();
+        if !self.0.state.lock().users.contains_key(name) {
             return Err(Error::UnknownUser(name.to_owned()));
         }
         self.change(|change| {
             change.open_table(USERS)?.remove(name)?;
             Ok(())
         })?;
-        state.users.remove(name);
+        self.0.state.lock().users.remove(name);
         Ok(())
     }
 
