@@ -81,7 +81,9 @@ struct Shared {
     database: Database,
     path: String,
     rng: Rng,
-    /// One change at a time; readers clone what they need.
+    /// Held over a change, which waits for the disk: one at a time. Taken before `state`.
+    changing: Mutex<()>,
+    /// Never held while the disk works: sockets' threads read it.
     state: Mutex<State>,
 }
 
@@ -124,8 +126,9 @@ impl Meta {
     /// # Errors
     /// Whatever the disk answers.
     pub fn set_setting(&self, key: &str, value: &str) -> Result<(), Error> {
-        let mut state = self.0.state.lock();
+        let _changing = self.0.changing.lock();
         self.put_setting(key, value)?;
+        let mut state = self.0.state.lock();
         state.settings.insert(key.to_owned(), value.to_owned());
         Ok(())
     }
@@ -142,12 +145,17 @@ impl Meta {
     /// # Errors
     /// Whatever the disk answers.
     pub fn next_producer_id(&self) -> Result<i64, Error> {
-        let mut state = self.0.state.lock();
-        if state.producer_next == state.producer_end {
-            let end = state.producer_end + PRODUCER_BLOCK;
+        let _changing = self.0.changing.lock();
+        let (next, end) = {
+            let state = self.0.state.lock();
+            (state.producer_next, state.producer_end)
+        };
+        if next == end {
+            let end = end + PRODUCER_BLOCK;
             self.put_setting(PRODUCER_ID, &end.to_string())?;
-            state.producer_end = end;
+            self.0.state.lock().producer_end = end;
         }
+        let mut state = self.0.state.lock();
         let id = state.producer_next;
         state.producer_next += 1;
         Ok(id)

@@ -100,6 +100,7 @@ impl Meta {
             database,
             path,
             rng,
+            changing: Mutex::new(()),
             state,
         }));
         meta.change(|change| {

@@ -132,12 +132,12 @@ impl Meta {
     /// [`Error::UnknownUser`] when a change neither makes its user nor finds it; whatever the disk
     /// answers.
     pub fn change_users(&self, changes: Vec<(String, UserChange)>) -> Result<(), Error> {
-        let mut state = self.0.state.lock();
+        let _changing = self.0.changing.lock();
         let mut changed: BTreeMap<String, User> = BTreeMap::new();
         for (name, change) in changes {
             let known = changed.contains_key(&name);
             if !known {
-                let kept = state.users.get(&name).cloned();
+                let kept = self.0.state.lock().users.get(&name).cloned();
                 if kept.is_none() && !change.makes_the_user() {
                     return Err(Error::UnknownUser(name));
                 }
@@ -148,7 +148,7 @@ impl Meta {
             }
         }
         self.write_users(&changed)?;
-        state.users.append(&mut changed);
+        self.0.state.lock().users.append(&mut changed);
         Ok(())
     }
 
@@ -158,17 +158,17 @@ impl Meta {
     /// # Errors
     /// Whatever the disk answers.
     pub fn forget_rights(&self, namespace: &str) -> Result<(), Error> {
-        let mut state = self.0.state.lock();
+        let _changing = self.0.changing.lock();
+        let users = self.0.state.lock().users.clone();
         let mut changed = BTreeMap::new();
-        for (name, user) in &state.users {
-            let mut user = user.clone();
+        for (name, mut user) in users {
             let had = user.permissions.remove(namespace).is_some();
             if user.topics.remove(namespace).is_some() || had {
-                changed.insert(name.clone(), user);
+                changed.insert(name, user);
             }
         }
         self.write_users(&changed)?;
-        state.users.append(&mut changed);
+        self.0.state.lock().users.append(&mut changed);
         Ok(())
     }
 

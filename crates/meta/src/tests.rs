@@ -119,3 +119,76 @@ fn a_first_start_that_was_interrupted_is_begun_anew() {
         std::fs::remove_file(&path).unwrap();
     }
 }
+
+/// A disk whose syncs wait until a test lets them go on.
+#[derive(Debug, Default)]
+struct Slow {
+    memory: redb::backends::InMemoryBackend,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    /// Whether syncs are held up, and whether one is.
+    state: Mutex<(bool, bool)>,
+    changed: parking_lot::Condvar,
+}
+
+impl redb::StorageBackend for Slow {
+    fn len(&self) -> std::io::Result<u64> {
+        self.memory.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.memory.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.memory.set_len(len)
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        let mut state = self.gate.state.lock();
+        while state.0 {
+            state.1 = true;
+            self.gate.changed.notify_all();
+            self.gate.changed.wait(&mut state);
+        }
+        self.memory.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.memory.write(offset, data)
+    }
+}
+
+/// The threads that serve sockets read the state: they must not wait for a disk.
+#[test]
+fn nobody_who_reads_waits_for_the_disk() {
+    let disk = Slow::default();
+    let gate = disk.gate.clone();
+    let meta = Meta::on(disk, Rng::seeded(1)).unwrap();
+    meta.create_topic(new("orders")).unwrap();
+    gate.state.lock().0 = true;
+    std::thread::scope(|scope| {
+        let changing = scope.spawn(|| meta.set_partitions("orders", 9));
+        let mut state = gate.state.lock();
+        while !state.1 {
+            gate.changed.wait(&mut state);
+        }
+        drop(state);
+        let (read, told) = std::sync::mpsc::channel();
+        let reading = meta.clone();
+        scope.spawn(move || {
+            let found = (reading.cluster_id().len(), reading.topics()[0].partitions);
+            let _ = read.send(found);
+        });
+        let found = told.recv_timeout(std::time::Duration::from_secs(10));
+        gate.state.lock().0 = false;
+        gate.changed.notify_all();
+        changing.join().unwrap().unwrap();
+        // As it was before the change is durable.
+        assert_eq!(found, Ok((22, 3)));
+    });
+    assert_eq!(meta.topics()[0].partitions, 9);
+}

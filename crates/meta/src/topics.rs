@@ -36,8 +36,8 @@ impl Meta {
     /// # Errors
     /// [`Error::TopicExists`]; whatever the disk answers.
     pub fn create_topic(&self, new: NewTopic) -> Result<Topic, Error> {
-        let mut state = self.0.state.lock();
-        if state.topics.contains_key(&new.name) {
+        let _changing = self.0.changing.lock();
+        if self.0.state.lock().topics.contains_key(&new.name) {
             return Err(Error::TopicExists(new.name));
         }
         let topic = Topic {
@@ -48,9 +48,15 @@ impl Meta {
             internal: new.internal,
         };
         self.put_topic(&topic)?;
+        let mut state = self.0.state.lock();
         state.topics.insert(topic.name.clone(), topic.clone());
         state.listed = None;
         Ok(topic)
+    }
+
+    fn known(&self, name: &str) -> Result<Topic, Error> {
+        let topic = self.0.state.lock().topics.get(name).cloned();
+        topic.ok_or_else(|| Error::UnknownTopic(name.to_owned()))
     }
 
     fn put_topic(&self, topic: &Topic) -> Result<(), Error> {
@@ -63,11 +69,11 @@ impl Meta {
     }
 
     fn change_topic(&self, name: &str, change: impl FnOnce(&mut Topic)) -> Result<(), Error> {
-        let mut state = self.0.state.lock();
-        let unknown = || Error::UnknownTopic(name.to_owned());
-        let mut topic = state.topics.get(name).cloned().ok_or_else(unknown)?;
+        let _changing = self.0.changing.lock();
+        let mut topic = self.known(name)?;
         change(&mut topic);
         self.put_topic(&topic)?;
+        let mut state = self.0.state.lock();
         state.topics.insert(name.to_owned(), topic);
         state.listed = None;
         Ok(())
@@ -99,9 +105,8 @@ impl Meta {
     /// # Errors
     /// [`Error::UnknownTopic`]; whatever the disk answers.
     pub fn delete_topic(&self, name: &str) -> Result<Topic, Error> {
-        let mut state = self.0.state.lock();
-        let unknown = || Error::UnknownTopic(name.to_owned());
-        let topic = state.topics.get(name).cloned().ok_or_else(unknown)?;
+        let _changing = self.0.changing.lock();
+        let topic = self.known(name)?;
         let id = topic.id.0.to_string();
         self.change(|change| {
             change.open_table(TOPICS)?.remove(name)?;
@@ -110,6 +115,7 @@ impl Meta {
                 .insert(id.as_str(), row(&topic).as_slice())?;
             Ok(())
         })?;
+        let mut state = self.0.state.lock();
         state.topics.remove(name);
         state.deleting.insert(topic.id, topic.clone());
         state.listed = None;
@@ -121,14 +127,14 @@ impl Meta {
     /// # Errors
     /// Whatever the disk answers.
     pub fn finish_delete(&self, id: TopicId) -> Result<(), Error> {
-        let mut state = self.0.state.lock();
+        let _changing = self.0.changing.lock();
         self.change(|change| {
             change
                 .open_table(DELETING)?
                 .remove(id.0.to_string().as_str())?;
             Ok(())
         })?;
-        state.deleting.remove(&id);
+        self.0.state.lock().deleting.remove(&id);
         Ok(())
     }
 }

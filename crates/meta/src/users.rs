@@ -230,8 +230,9 @@ impl Meta {
             self.0.rng.fill_secret(&mut salt);
             credentials.insert(mechanism, derive(mechanism, password, &salt, ITERATIONS));
         }
-        let mut state = self.0.state.lock();
-        let mut changed = state.users.get(user).cloned().unwrap_or_default();
+        let _changing = self.0.changing.lock();
+        let kept = self.0.state.lock().users.get(user).cloned();
+        let mut changed = kept.unwrap_or_default();
         (changed.credentials, changed.hash) = (credentials, None);
         self.change(|change| {
             change
@@ -239,7 +240,7 @@ impl Meta {
                 .insert(user, changed.row().as_slice())?;
             Ok(())
         })?;
-        state.users.insert(user.to_owned(), changed);
+        self.0.state.lock().users.insert(user.to_owned(), changed);
         Ok(())
     }
 
@@ -254,15 +255,15 @@ impl Meta {
     /// # Errors
     /// [`Error::UnknownUser`]; whatever the disk answers.
     pub fn delete_user(&self, name: &str) -> Result<(), Error> {
-        let mut state = self.0.state.lock();
-        if !state.users.contains_key(name) {
+        let _changing = self.0.changing.lock();
+        if !self.0.state.lock().users.contains_key(name) {
             return Err(Error::UnknownUser(name.to_owned()));
         }
         self.change(|change| {
             change.open_table(USERS)?.remove(name)?;
             Ok(())
         })?;
-        state.users.remove(name);
+        self.0.state.lock().users.remove(name);
         Ok(())
     }
 

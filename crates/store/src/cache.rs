@@ -50,7 +50,16 @@ impl Cache {
             next,
             bytes,
         });
-        while self.bytes() > self.bytes_max {
+        self.shrink(&mut order, self.bytes_max);
+    }
+
+    /// Forgets everything that is in segments. The caller holds no lock of a stream's tail.
+    pub(crate) fn clear(&self) {
+        self.shrink(&mut self.order.lock(), 0);
+    }
+
+    fn shrink(&self, order: &mut VecDeque<Flushed>, bytes_max: u64) {
+        while self.bytes() > bytes_max {
             let Some(oldest) = order.pop_front() else {
                 break;
             };

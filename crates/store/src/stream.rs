@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use base::{Offset, StreamId};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
 
 use crate::batch::{self, BatchHeader, PLACE_LEN};
@@ -374,8 +374,8 @@ impl Stream {
         }
         let first = tail.next;
         for (header, batch) in parsed {
-            let chunk = place(tail.next, &header, &batch, options);
-            let charge = store.parts.ledger.force_charge(chunk.len());
+            let chunk = place(tail.next, &header, batch, options);
+            let charge = store.parts.ledger.force_charge(chunk.memory());
             store.cache.added(chunk.len());
             tail.push(chunk.clone(), options.epoch, charge);
             let stream = self.0.clone();
@@ -546,7 +546,7 @@ impl Stream {
 pub(crate) fn parse(
     batches: Bytes,
     options: AppendOptions,
-) -> Result<Vec<(BatchHeader, Bytes)>, Error> {
+) -> Result<Vec<(BatchHeader, BytesMut)>, Error> {
     let mut rest = batches;
     let mut parsed = Vec::with_capacity(1);
     while !rest.is_empty() {
@@ -555,9 +555,13 @@ pub(crate) fn parse(
             return Err(batch::BatchError::Short.into());
         }
         let batch = rest.split_to(header.total_len());
+        // A copy: what came is a part of what a client has sent at once, all of which would stay as
+        // long as this batch does.
         let batch = match options.log_append_time {
-            Some(at) => batch::with_append_time(&batch, at),
-            None => batch,
+            Some(at) => batch::with_append_time(&batch, at)
+                .try_into_mut()
+                .unwrap_or_else(|shared| BytesMut::from(&shared[..])),
+            None => BytesMut::from(&batch[..]),
         };
         parsed.push((header, batch));
     }
@@ -565,14 +569,18 @@ pub(crate) fn parse(
 }
 
 /// The chunk of a batch at `base`.
-fn place(base: u64, header: &BatchHeader, batch: &Bytes, options: AppendOptions) -> Chunk {
+fn place(base: u64, header: &BatchHeader, mut batch: BytesMut, options: AppendOptions) -> Chunk {
     let head = batch::place(base, header.length, options.epoch);
+    if let Some(place) = batch.first_chunk_mut::<PLACE_LEN>() {
+        *place = head;
+    }
+    let batch = batch.freeze();
     let records = u64::try_from(header.last_offset_delta).unwrap_or(0) + 1;
     Chunk {
         base,
         next: base + records,
         max_timestamp: options.log_append_time.unwrap_or(header.max_timestamp),
-        head: Bytes::copy_from_slice(&head),
+        head: batch.slice(..PLACE_LEN),
         body: batch.slice(PLACE_LEN..),
     }
 }

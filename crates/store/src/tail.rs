@@ -18,9 +18,17 @@ pub(crate) struct Chunk {
     pub(crate) body: Bytes,
 }
 
+/// What a chunk takes besides its bytes: its place in the tail, and what its memory's owners share.
+const OVERHEAD: usize = size_of::<Kept>() + 64;
+
 impl Chunk {
     pub(crate) fn len(&self) -> usize {
         self.head.len() + self.body.len()
+    }
+
+    /// What it takes in memory, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.len() + OVERHEAD
     }
 
     pub(crate) fn header(&self) -> Option<BatchHeader> {

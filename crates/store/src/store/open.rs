@@ -32,6 +32,9 @@ const FORMAT_NEW: &str = "format.new";
 /// The newest format that is known. 1 had no keys and no groups in the write-ahead log
 /// (docs/adr/0006), and no streams whose segments are all gone.
 const FORMAT_MAX: u32 = 2;
+/// How long at least it is from one time that memory is given back to the next: what is given back
+/// has to be read from disk.
+const RELIEF_INTERVAL: Duration = Duration::from_millis(50);
 /// There when the last run ended in order.
 pub(super) const CLEAN: &str = "clean";
 
@@ -130,9 +133,37 @@ impl Shared {
         tasks
             .thread("store.flush", move || store.run_flusher())
             .map_err(fails)?;
+        self.spawn_relief();
         self.spawn_upkeep("store.maintain", Self::maintain);
         self.spawn_upkeep("store.compact", Self::compact_due);
         Ok(())
+    }
+
+    /// Gives memory back whenever somebody waits for some.
+    fn spawn_relief(self: &Arc<Self>) {
+        let (weak, ledger) = (Arc::downgrade(self), self.parts.ledger.clone());
+        let tasks = self.parts.tasks.clone();
+        let mut shutdown = tasks.shutdown();
+        self.parts.tasks.spawn("store.relieve", async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = shutdown.requested() => return,
+                    () = ledger.shortage() => {}
+                }
+                let Some(store) = weak.upgrade() else { return };
+                let done = tasks.spawn_blocking("store.relieve", move || store.relieve());
+                if done.await.is_err() {
+                    return;
+                }
+                // What waits for the disk can be given back only after that.
+                tokio::select! {
+                    biased;
+                    () = shutdown.requested() => return,
+                    () = tokio::time::sleep(RELIEF_INTERVAL) => {}
+                }
+            }
+        });
     }
 
     /// Does `work` every now and then, as long as the store lives.

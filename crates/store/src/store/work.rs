@@ -225,6 +225,23 @@ impl Shared {
         Ok(())
     }
 
+    /// Gives back the memory of all tails: what is durable is moved to segments, where readers find
+    /// it. It stays in the write-ahead log, so that nothing is synced for this.
+    pub(super) fn relieve(&self) {
+        let _held = self.upkeep.read();
+        if !self.is_open() || self.cache.bytes() == 0 {
+            return;
+        }
+        let streams: Vec<_> = self.streams.read().values().cloned().collect();
+        for stream in streams {
+            if let Err(error) = stream.flush(self, false) {
+                self.stop(&error);
+                return;
+            }
+        }
+        self.cache.clear();
+    }
+
     pub(super) fn close_now(&self) -> Result<(), Error> {
         if self.lock.lock().is_none() {
             return Ok(());

@@ -82,8 +82,8 @@ impl Store {
             };
             let first = tail.next;
             for (header, batch) in batches {
-                let chunk = place(tail.next, &header, &batch, append.options);
-                let charge = store.parts.ledger.force_charge(chunk.len());
+                let chunk = place(tail.next, &header, batch, append.options);
+                let charge = store.parts.ledger.force_charge(chunk.memory());
                 store.cache.added(chunk.len());
                 tail.push(chunk.clone(), append.options.epoch, charge);
                 let stream = append.stream.0.clone();

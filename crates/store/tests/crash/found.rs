@@ -197,3 +197,37 @@ fn a_removal_that_two_crashes_interrupt_leaves_all_or_nothing() {
         }
     }
 }
+
+/// A batch is a part of what a client has sent: the rest of that goes when its request ends.
+#[test]
+fn a_small_batch_keeps_nothing_large_in_memory() {
+    struct Frame(Vec<u8>, std::sync::Arc<std::sync::atomic::AtomicBool>);
+    impl AsRef<[u8]> for Frame {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    impl Drop for Frame {
+        fn drop(&mut self) {
+            self.1.store(true, std::sync::atomic::Ordering::Release);
+        }
+    }
+    runtime().block_on(async {
+        let disk = SimDisk::new();
+        let (open, stream) = one(&disk, false);
+        let freed = std::sync::Arc::default();
+        let batch = batch(&Rng::seeded(1), 1, 100);
+        let mut sent = batch.to_vec();
+        sent.resize(1 << 20, 0);
+        let frame = bytes::Bytes::from_owner(Frame(sent, std::sync::Arc::clone(&freed)));
+        let part = frame.slice(..batch.len());
+        let appended = stream.append(part, AppendOptions::default()).unwrap();
+        stream.durable(appended.next).await.unwrap();
+        drop(frame);
+        assert!(stream.read_is_cached(Offset(0)));
+        assert!(freed.load(std::sync::atomic::Ordering::Acquire));
+        let held = open.store.ledger().used();
+        assert!(held > batch.len() && held < 1000, "{held} bytes");
+        open.close().await.unwrap();
+    });
+}

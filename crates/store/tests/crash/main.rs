@@ -18,6 +18,7 @@ mod close;
 mod forged;
 mod formats;
 mod found;
+mod memory;
 mod model;
 mod rot;
 mod trouble;

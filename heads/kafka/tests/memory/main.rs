@@ -64,6 +64,8 @@ impl Server {
             tasks,
             metrics: metrics.clone(),
             config: broker::Config::default(),
+            exchanges: broker::exchange::Config::default(),
+            queues: broker::queue::Config::default(),
             groups: broker::group::Config {
                 offsets_partitions: 1,
                 ..broker::group::Config::default()
