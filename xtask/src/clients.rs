@@ -1,5 +1,6 @@
 //! The clients that the black-box tests use: installed under `target/clients`, once.
 
+pub(crate) mod elasticmq;
 pub(crate) mod librdkafka;
 pub(crate) mod rabbitmq;
 mod sqs;
@@ -20,6 +21,8 @@ const PYTHON: &[&str] = &[
     "python-snappy",
     "zstandard",
 ];
+/// What speaks each protocol, in one program.
+const CROSS: &[&str] = &["confluent-kafka==2.12.1", "pika==1.4.4", "boto3==1.44.8"];
 /// The version of the Java client.
 const KAFKA: &str = "4.3.0";
 
@@ -36,6 +39,7 @@ const STEPS: &[(&str, Step)] = &[
     ("moto's tests of SQS", sqs::moto),
     ("AWS SDK for JavaScript", sqs::javascript),
     ("AWS SDK for Java", sqs::java),
+    ("across protocols", cross),
 ];
 
 /// A client that could not be installed, and why.
@@ -84,17 +88,25 @@ fn apt(packages: &[&str]) -> Result<()> {
 }
 
 fn python(_: &Path, into: &Path) -> Result<()> {
-    let folder = into.join("python");
+    environment(&into.join("python"), PYTHON)
+}
+
+fn cross(_: &Path, into: &Path) -> Result<()> {
+    environment(&into.join("cross"), CROSS)
+}
+
+/// Packages of Python in a folder of their own.
+fn environment(folder: &Path, wanted: &[&str]) -> Result<()> {
     let done = folder.join("installed");
-    let wanted = PYTHON.join("\n");
-    if std::fs::read_to_string(&done).is_ok_and(|have| have == wanted) {
+    let wanted_text = wanted.join("\n");
+    if std::fs::read_to_string(&done).is_ok_and(|have| have == wanted_text) {
         return Ok(());
     }
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
     run(Command::new(folder.join("bin/pip"))
         .args(["install", "-q"])
-        .args(PYTHON))?;
-    Ok(std::fs::write(done, wanted)?)
+        .args(wanted))?;
+    Ok(std::fs::write(done, wanted_text)?)
 }
 
 fn kafkajs(sources: &Path, into: &Path) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::clients::{self, Missing};
 /// The black-box tests with a longer form.
 const SOAKS: [&str; 2] = ["kills", "suite"];
 /// What the black-box tests run, as they report it.
-const RUNS: [&str; 15] = [
+const RUNS: [&str; 16] = [
     "kcat",
     "confluent-kafka",
     "kafka-python",
@@ -27,6 +27,7 @@ const RUNS: [&str; 15] = [
     "moto's tests of SQS",
     "AWS SDK for JavaScript",
     "AWS SDK for Java",
+    "across protocols",
 ];
 
 /// What is wanted.

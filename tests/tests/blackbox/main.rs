@@ -14,6 +14,7 @@
 mod admin;
 mod client;
 mod compaction;
+mod cross;
 mod hostile;
 mod kills;
 mod real_data;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::run;
+use super::{environment, run};
 
 /// boto3 that speaks JSON, and what moto's tests need.
 const JSON: &[&str] = &[
@@ -20,19 +20,6 @@ const QUERY: &[&str] = &["botocore==1.31.80", "boto3==1.28.80"];
 const MOTO: &str = "5.2.5";
 /// The SDK for Java.
 const JAVA: &str = "2.57.8";
-
-fn environment(folder: &Path, wanted: &[&str]) -> Result<()> {
-    let done = folder.join("installed");
-    let wanted_text = wanted.join("\n");
-    if std::fs::read_to_string(&done).is_ok_and(|have| have == wanted_text) {
-        return Ok(());
-    }
-    run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
-    run(Command::new(folder.join("bin/pip"))
-        .args(["install", "-q"])
-        .args(wanted))?;
-    Ok(std::fs::write(done, wanted_text)?)
-}
 
 pub(super) fn python(_: &Path, into: &Path) -> Result<()> {
     environment(&into.join("sqs"), JSON)?;
