@@ -29,6 +29,9 @@ pub enum DecodeError {
     /// Elements would take much more memory than the frame has bytes.
     #[error("more elements than a frame of this size may hold")]
     TooMany,
+    /// More elements in lists than the reader allows ([`Decoder::with_elements_max`]).
+    #[error("more elements than a request may hold")]
+    Elements,
     /// A version that is not known.
     #[error("unknown version {0}")]
     Version(i16),
@@ -40,13 +43,25 @@ pub struct Decoder {
     rest: Bytes,
     /// How many bytes of memory the elements of arrays may still take.
     budget: usize,
+    /// How many elements arrays may hold in all.
+    elements_max: usize,
+    /// How many elements the arrays read so far hold.
+    elements: usize,
 }
 
 /// How much memory the arrays of any frame may take, however small it is.
-const BUDGET_MIN: usize = 64 << 10;
+const BUDGET_MIN: usize = 1 << 10;
 /// How many bytes of memory a byte of the frame may become: the smallest structures are a few
 /// bytes on the wire and dozens in memory.
-const BUDGET_PER_BYTE: usize = 8;
+const BUDGET_PER_BYTE: usize = 16;
+/// The largest structure in a list, in bytes of memory.
+const ELEMENT_BYTES_MAX: usize = 256;
+
+fn budget(bytes: usize) -> usize {
+    bytes
+        .saturating_mul(BUDGET_PER_BYTE)
+        .saturating_add(BUDGET_MIN)
+}
 
 macro_rules! fixed {
     ($($name:ident: $type:ty = $get:ident;)*) => {$(
@@ -63,14 +78,34 @@ impl Decoder {
     /// Reads `frame` from its beginning.
     #[must_use]
     pub fn new(frame: Bytes) -> Self {
-        let budget = frame
-            .len()
-            .saturating_mul(BUDGET_PER_BYTE)
-            .saturating_add(BUDGET_MIN);
+        let budget = budget(frame.len());
         Self {
             rest: frame,
             budget,
+            elements_max: usize::MAX,
+            elements: 0,
         }
+    }
+
+    /// The same, refusing what holds more than `max` elements in all its lists together before
+    /// there is memory for them.
+    #[must_use]
+    pub fn with_elements_max(mut self, max: usize) -> Self {
+        self.elements_max = max;
+        self
+    }
+
+    /// How many elements the lists read so far hold.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        self.elements
+    }
+
+    /// How much memory, in bytes, what is read from `bytes` bytes with at most `elements_max`
+    /// elements takes at most beside those bytes, which texts share.
+    #[must_use]
+    pub fn memory_max(bytes: usize, elements_max: usize) -> usize {
+        budget(bytes).min(elements_max.saturating_mul(ELEMENT_BYTES_MAX))
     }
 
     /// What has not been read.
@@ -126,6 +161,21 @@ impl Decoder {
             }
         }
         Err(DecodeError::Number)
+    }
+
+    /// Passes over `length` bytes.
+    pub(crate) fn pass(&mut self, length: usize) -> Result<(), DecodeError> {
+        if length > self.rest.len() {
+            return Err(DecodeError::Short);
+        }
+        self.rest.advance(length);
+        Ok(())
+    }
+
+    /// Passes over text.
+    pub(crate) fn pass_string(&mut self, flexible: bool) -> Result<(), DecodeError> {
+        let length = self.string_length(flexible)?.unwrap_or(0);
+        self.pass(length)
     }
 
     /// The next `length` bytes, shared with the frame.
@@ -204,21 +254,37 @@ impl Decoder {
         }
     }
 
-    /// Room for `count` elements is made as they are read: each takes at least a byte of the
-    /// frame, and all together no more memory than the budget.
-    fn elements<T>(
-        &mut self,
-        count: usize,
-        mut read: impl FnMut(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<Vec<T>, DecodeError> {
+    /// Counts `count` elements of `T` before there is memory for them: each takes at least a byte
+    /// of the frame, all together no more memory than the budget, and there may be so many.
+    fn admit<T>(&mut self, count: usize) -> Result<(), DecodeError> {
+        const {
+            assert!(
+                size_of::<T>() <= ELEMENT_BYTES_MAX,
+                "raise ELEMENT_BYTES_MAX"
+            );
+        }
         if count > self.rest.len() {
             return Err(DecodeError::Short);
         }
+        let elements = self.elements.saturating_add(count);
+        if elements > self.elements_max {
+            return Err(DecodeError::Elements);
+        }
+        self.elements = elements;
         let memory = count.saturating_mul(size_of::<T>());
         self.budget = self
             .budget
             .checked_sub(memory)
             .ok_or(DecodeError::TooMany)?;
+        Ok(())
+    }
+
+    fn list<T>(
+        &mut self,
+        count: usize,
+        mut read: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        self.admit::<T>(count)?;
         let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
             elements.push(read(self)?);
@@ -232,7 +298,23 @@ impl Decoder {
         read: impl FnMut(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<Vec<T>, DecodeError> {
         let count = self.length(flexible)?.ok_or(DecodeError::Null)?;
-        self.elements(count, read)
+        self.list(count, read)
+    }
+
+    /// Reads an array to the end of a list that holds others already; how many elements it has.
+    pub(crate) fn array_into<T>(
+        &mut self,
+        flexible: bool,
+        into: &mut Vec<T>,
+        mut read: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<usize, DecodeError> {
+        let count = self.length(flexible)?.ok_or(DecodeError::Null)?;
+        self.admit::<T>(count)?;
+        into.reserve(count);
+        for _ in 0..count {
+            into.push(read(self)?);
+        }
+        Ok(count)
     }
 
     pub(crate) fn nullable_array<T>(
@@ -242,7 +324,7 @@ impl Decoder {
         read: impl FnMut(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<Option<Vec<T>>, DecodeError> {
         match self.length(flexible)? {
-            Some(count) => self.elements(count, read).map(Some),
+            Some(count) => self.list(count, read).map(Some),
             None if allowed => Ok(None),
             None => Err(DecodeError::Null),
         }
@@ -277,11 +359,14 @@ impl Decoder {
             let mut field = Self {
                 rest: self.take(size)?,
                 budget: self.budget,
+                elements_max: self.elements_max,
+                elements: self.elements,
             };
             if read(tag, &mut field)? && !field.is_empty() {
                 return Err(DecodeError::Length(size as i64));
             }
             self.budget = field.budget;
+            self.elements = field.elements;
         }
         Ok(())
     }
@@ -332,8 +417,22 @@ mod tests {
     fn many_tiny_elements_stay_within_the_budget() {
         let frame = Bytes::from(vec![1_u8; 1 << 20]);
         let mut decoder = Decoder::new(frame);
-        let elements = decoder.elements(1 << 19, |d| Ok([u64::from(d.bool()?); 32]));
+        let elements = decoder.list(1 << 19, |d| Ok([u64::from(d.bool()?); 32]));
         assert_eq!(elements, Err(DecodeError::TooMany));
+    }
+
+    #[test]
+    fn elements_are_counted_over_all_lists() {
+        let lists = [0, 0, 0, 2, 7, 7, 0, 0, 0, 1, 7];
+        let read = |max: usize| {
+            let mut decoder = Decoder::new(Bytes::copy_from_slice(&lists)).with_elements_max(max);
+            decoder.array(false, Decoder::bool)?;
+            decoder.array(false, Decoder::bool)?;
+            Ok(decoder.elements())
+        };
+        assert_eq!(read(3), Ok(3));
+        assert_eq!(read(2), Err(DecodeError::Elements));
+        assert_eq!(read(1), Err(DecodeError::Elements));
     }
 
     #[test]

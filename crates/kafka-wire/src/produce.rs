@@ -73,7 +73,7 @@ impl Request {
             } else {
                 topic.name = d.string(flexible)?;
             }
-            let inner = d.array(flexible, |d| {
+            topic.partitions = d.array_into(flexible, parts, |d| {
                 let (index, records) = (d.i32()?, d.nullable_bytes(flexible, true)?);
                 if flexible {
                     d.skip_tags()?;
@@ -84,8 +84,6 @@ impl Request {
                     records,
                 })
             })?;
-            topic.partitions = inner.len();
-            parts.extend(inner);
             if flexible {
                 d.skip_tags()?;
             }
@@ -97,6 +95,54 @@ impl Request {
         }
         Ok(request)
     }
+}
+
+/// How many topics and partitions the body of a request names, found without keeping anything; it
+/// stops counting above `max`, and where the bytes are not a request.
+#[must_use]
+pub fn elements(body: &Bytes, version: i16, max: usize) -> usize {
+    let mut count = 0;
+    // What is wrong with the bytes is found again, and told, when they are decoded.
+    let _ = count_elements(&mut Decoder::new(body.clone()), version, max, &mut count);
+    count
+}
+
+fn count_elements(
+    d: &mut Decoder,
+    version: i16,
+    max: usize,
+    count: &mut usize,
+) -> Result<(), DecodeError> {
+    let flexible = version >= FLEXIBLE;
+    d.pass_string(flexible)?;
+    d.pass(2 + 4)?;
+    for _ in 0..d.length(flexible)?.unwrap_or(0) {
+        *count += 1;
+        if *count > max {
+            return Ok(());
+        }
+        if version >= 13 {
+            d.pass(16)?;
+        } else {
+            d.pass_string(flexible)?;
+        }
+        for _ in 0..d.length(flexible)?.unwrap_or(0) {
+            *count += 1;
+            if *count > max {
+                return Ok(());
+            }
+            d.pass(4)?;
+            let records = d.length(flexible)?.unwrap_or(0);
+            d.pass(records)?;
+            if flexible {
+                d.skip_tags()?;
+            }
+        }
+        if flexible {
+            d.skip_tags()?;
+        }
+    }
+    Ok(())
 }
 
 /// What became of a partition's batch.
@@ -218,8 +264,16 @@ mod tests {
             let mut out = BytesMut::new();
             generated_request().encode(&mut out, version).unwrap();
             let mut decoder = Decoder::new(out.freeze());
+            let body = decoder.rest().clone();
             let request = Request::decode(&mut decoder, version).unwrap();
             assert!(decoder.is_empty(), "version {version}");
+            assert_eq!((elements(&body, version, 100), decoder.elements()), (6, 6));
+            for max in 0..6 {
+                assert_eq!(elements(&body, version, max), max + 1, "version {version}");
+                let mut decoder = Decoder::new(body.clone()).with_elements_max(max);
+                let refused = Request::decode(&mut decoder, version);
+                assert_eq!(refused, Err(DecodeError::Elements), "version {version}");
+            }
             assert_eq!((request.acks, request.timeout_ms), (-1, 30_000));
             let lengths: Vec<_> = request.topics.iter().map(|t| t.partitions).collect();
             assert_eq!(lengths, [2, 0, 1]);
@@ -239,6 +293,23 @@ mod tests {
             let names = if version < 13 { "orders" } else { "" };
             assert_eq!(request.topics[0].name, names);
         }
+    }
+
+    #[test]
+    fn small_partitions_are_counted_before_there_is_memory_for_them() {
+        // Version 9: one topic `a` with a thousand partitions of six bytes each.
+        let mut body = vec![0, 0xff, 0xff, 0, 0, 0, 1, 2, 2, b'a', 0xe9, 7];
+        for index in 0..1000_u32 {
+            body.extend_from_slice(&index.to_be_bytes());
+            body.extend_from_slice(&[0, 0]);
+        }
+        body.extend_from_slice(&[0, 0]);
+        let body = Bytes::from(body);
+        let decode =
+            |max: usize| Request::decode(&mut Decoder::new(body.clone()).with_elements_max(max), 9);
+        assert_eq!(decode(1001).map(|request| request.parts.len()), Ok(1000));
+        assert_eq!(decode(1000), Err(DecodeError::Elements));
+        assert_eq!(elements(&body, 9, 500), 501, "it does not count on");
     }
 
     #[test]
