@@ -32,6 +32,8 @@ const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
 const PRODUCER_BLOCK: i64 = 1000;
 const PRODUCER_ID: &str = "producer.next_id";
 const CLUSTER_ID: &str = "cluster.id";
+/// The secret that makes up what is shown of users who do not exist.
+const STRANGERS: &str = "users.strangers";
 
 /// A topic.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

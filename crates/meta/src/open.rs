@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use base::Rng;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use parking_lot::Mutex;
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
@@ -12,7 +14,8 @@ use redb::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    CLUSTER_ID, DELETING, Error, Meta, PRODUCER_ID, SETTINGS, Shared, State, TOPICS, USERS,
+    CLUSTER_ID, DELETING, Error, Meta, PRODUCER_ID, SETTINGS, STRANGERS, Shared, State, TOPICS,
+    USERS,
 };
 
 /// How much of the file the library keeps in memory, in bytes; the whole state is in memory
@@ -110,6 +113,11 @@ impl Meta {
         if meta.setting(CLUSTER_ID).is_none() {
             let id = meta.0.rng.uuid().simple().to_string();
             meta.set_setting(CLUSTER_ID, id.get(..22).unwrap_or(&id))?;
+        }
+        if meta.setting(STRANGERS).is_none() {
+            let mut secret = [0; 32];
+            meta.0.rng.fill_secret(&mut secret);
+            meta.set_setting(STRANGERS, &BASE64.encode(secret))?;
         }
         Ok(meta)
     }

@@ -9,10 +9,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::{Error, Meta, USERS};
+use crate::{Error, Meta, STRANGERS, USERS};
 
 /// How often the hash is repeated for a new password.
 pub const ITERATIONS: u32 = 8192;
+/// How long the salt of a new password is, in bytes.
+const SALT_BYTES: usize = 24;
 /// How often at most, when a client has made the credential.
 pub const ITERATIONS_MAX: u32 = 16_384;
 
@@ -127,6 +129,26 @@ impl Meta {
             .cloned()
     }
 
+    /// What is shown of somebody who does not exist, so that nobody learns who does: it looks like
+    /// what a user has, is the same at each look and after each start, and no password fits it.
+    #[must_use]
+    pub fn stand_in(&self, user: &str, mechanism: ScramMechanism) -> Credential {
+        let secret = self.setting(STRANGERS).unwrap_or_default();
+        let kind = match mechanism {
+            ScramMechanism::Sha256 => b"256",
+            ScramMechanism::Sha512 => b"512",
+        };
+        let parts: [&[u8]; 2] = [kind, user.as_bytes()];
+        let mut salt = hmac(ScramMechanism::Sha256, secret.as_bytes(), &parts);
+        salt.truncate(SALT_BYTES);
+        Credential {
+            salt,
+            iterations: ITERATIONS,
+            stored_key: Vec::new(),
+            server_key: Vec::new(),
+        }
+    }
+
     /// Makes a user, or gives one a new password: credentials for every mechanism. Blocks until
     /// it is durable.
     ///
@@ -135,7 +157,7 @@ impl Meta {
     pub fn set_password(&self, user: &str, password: &str) -> Result<(), Error> {
         let mut credentials = BTreeMap::new();
         for mechanism in [ScramMechanism::Sha256, ScramMechanism::Sha512] {
-            let mut salt = [0; 24];
+            let mut salt = [0; SALT_BYTES];
             self.0.rng.fill_secret(&mut salt);
             credentials.insert(mechanism, derive(mechanism, password, &salt, ITERATIONS));
         }
@@ -177,9 +199,11 @@ impl Meta {
     pub fn verify_password(&self, user: &str, password: &str) -> bool {
         let mechanism = ScramMechanism::Sha256;
         let kept = self.credential(user, mechanism);
-        let (salt, iterations) = kept.as_ref().map_or((&[0; 24][..], ITERATIONS), |kept| {
-            (&kept.salt[..], kept.iterations)
-        });
+        let (salt, iterations) = kept
+            .as_ref()
+            .map_or((&[0; SALT_BYTES][..], ITERATIONS), |kept| {
+                (&kept.salt[..], kept.iterations)
+            });
         let derived = derive(mechanism, password, salt, iterations);
         kept.is_some_and(|kept| bool::from(kept.stored_key.ct_eq(&derived.stored_key)))
     }

@@ -51,8 +51,6 @@ pub(crate) struct Shared {
     pub(crate) advertised: Option<(String, i32)>,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) rng: Rng,
-    /// Makes up salts for users that do not exist.
-    pub(crate) secret: [u8; 32],
     pub(crate) metrics: KafkaMetrics,
 }
 
@@ -71,8 +69,6 @@ impl Kafka {
         rng: Rng,
         metrics: &Metrics,
     ) -> Result<Self, String> {
-        let mut secret = [0; 32];
-        rng.fill_secret(&mut secret);
         let limits = fetch_sessions::Limits {
             sessions: config.fetch_sessions_max,
             partitions: config.fetch_session_partitions_max,
@@ -86,7 +82,6 @@ impl Kafka {
             config,
             fetch_sessions,
             rng,
-            secret,
         })))
     }
 }

@@ -100,27 +100,32 @@ fn scram_first(shared: &Shared, hash: Hash, token: &[u8]) -> (Outcome, Vec<u8>) 
     let Some(first) = ClientFirst::parse(token) else {
         return (Outcome::Refused, Vec::new());
     };
-    let stored = stored(shared, hash, &first.user);
+    let (stored, known) = stored(shared, hash, &first.user);
     let mut nonce = [0_u8; 24];
     shared.rng.fill_secret(&mut nonce);
     let nonce: String = nonce.iter().map(|byte| format!("{byte:02x}")).collect();
-    let exchange = Exchange::begin(hash, first, stored, &nonce, &shared.secret);
+    let exchange = Exchange::begin(hash, first, stored, known, &nonce);
     let answer = exchange.server_first().as_bytes().to_vec();
     (Outcome::Continue(Step::Last(Box::new(exchange))), answer)
 }
 
-fn stored(shared: &Shared, hash: Hash, user: &str) -> Option<Stored> {
+/// What is kept of a user, or what stands for one who does not exist; and whether he does.
+fn stored(shared: &Shared, hash: Hash, user: &str) -> (Stored, bool) {
     let mechanism = match hash {
         Hash::Sha256 => broker::meta::ScramMechanism::Sha256,
         Hash::Sha512 => broker::meta::ScramMechanism::Sha512,
     };
-    let credential = shared.broker.meta().credential(user, mechanism)?;
-    Some(Stored {
+    let meta = shared.broker.meta();
+    let kept = meta.credential(user, mechanism);
+    let known = kept.is_some();
+    let credential = kept.unwrap_or_else(|| meta.stand_in(user, mechanism));
+    let stored = Stored {
         salt: credential.salt,
         iterations: credential.iterations,
         stored_key: credential.stored_key,
         server_key: credential.server_key,
-    })
+    };
+    (stored, known)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The server's half of SCRAM (RFC 5802, RFC 7677), pure: messages in, messages out.
 //!
-//! An unknown user gets a salt that looks like any other and fails at the last step, so that the
-//! first step does not tell who exists.
+//! For an unknown user the caller makes up what is stored, and says so: the exchange goes on as any
+//! other and fails at the last step, so that the first step does not tell who exists.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -129,26 +129,14 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Answers the client's first message. `stored` is `None` for an unknown user; `secret` makes
-    /// up what he would have had.
+    /// Answers the client's first message; of a user who is not `known`, `stored` is made up.
     pub(crate) fn begin(
         hash: Hash,
         first: ClientFirst,
-        stored: Option<Stored>,
+        stored: Stored,
+        known: bool,
         server_nonce: &str,
-        secret: &[u8],
     ) -> Self {
-        let known = stored.is_some();
-        let stored = stored.unwrap_or_else(|| {
-            let mut salt = hash.hmac(secret, &[first.user.as_bytes()]);
-            salt.truncate(20);
-            Stored {
-                salt,
-                iterations: 4096,
-                stored_key: Vec::new(),
-                server_key: Vec::new(),
-            }
-        });
         let nonce = format!("{}{server_nonce}", first.nonce);
         let server_first = format!(
             "r={nonce},s={},i={}",
@@ -223,14 +211,14 @@ mod tests {
         }
     }
 
-    fn exchange(stored: Option<Stored>) -> Exchange {
+    fn exchange(stored: Stored, known: bool) -> Exchange {
         let first = ClientFirst::parse(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO").unwrap();
         Exchange::begin(
             Hash::Sha256,
             first,
             stored,
+            known,
             "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
-            b"s",
         )
     }
 
@@ -239,7 +227,7 @@ mod tests {
 
     #[test]
     fn follows_the_exchange_of_rfc_7677() {
-        let exchange = exchange(Some(stored()));
+        let exchange = exchange(stored(), true);
         assert_eq!(
             exchange.server_first(),
             "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
@@ -252,7 +240,7 @@ mod tests {
 
     #[test]
     fn refuses_a_wrong_proof_nonce_or_binding() {
-        let exchange = exchange(Some(stored()));
+        let exchange = exchange(stored(), true);
         let text = std::str::from_utf8(LAST).unwrap();
         for wrong in [
             text.replace("dHzb", "dHzc"),
@@ -266,10 +254,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_user_looks_like_a_known_one_until_the_end() {
-        let exchange = exchange(None);
-        assert!(exchange.server_first().ends_with(",i=4096"));
-        assert_eq!(exchange.finish(LAST), None);
+    fn an_unknown_user_fails_at_the_end_whatever_he_brings() {
+        assert_eq!(exchange(stored(), false).finish(LAST), None);
+        let nothing = Stored {
+            stored_key: Vec::new(),
+            server_key: Vec::new(),
+            ..stored()
+        };
+        let exchange = exchange(nothing, false);
         let empty = b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=";
         assert_eq!(exchange.finish(empty), None);
     }

@@ -168,6 +168,11 @@ impl Server {
         }
     }
 
+    /// How many tasks live, those included that wait for a thread.
+    pub(super) fn tasks(&self) -> usize {
+        self.tasks.live()
+    }
+
     /// The wall time.
     pub(super) fn now_ms(&self) -> i64 {
         self.clock.unix_ms()

@@ -11,7 +11,7 @@ use kafka_wire::{ErrorCode, Str};
 use net::head::Close;
 use sha2::{Digest, Sha256};
 
-use super::harness::{Client, Server, Settings, with};
+use super::harness::{Client, Server, Settings, park, run, with};
 use crate::Config;
 
 /// A server whose only user is `anna`, with the password `secret`.
@@ -267,6 +267,73 @@ fn scram_opens_for_the_right_password_only() {
 /// times: both have to be short.
 #[test]
 fn a_giant_token_is_refused_at_once() {
+/// They wait for their turn without a thread, and who is gone by then is not looked at.
+#[test]
+fn a_flood_of_passwords_is_looked_at_a_few_at_a_time() {
+    guarded(
+        |_| {},
+        async |server| {
+            let before = server.tasks();
+            let mut waiting = Vec::new();
+            for _ in 0..20 {
+                let asked = server.broker.verify_password("anna", "wrong");
+                waiting.push(park(asked).await);
+            }
+            assert_eq!(server.tasks() - before, 2);
+            drop(waiting);
+            let right = server.broker.verify_password("anna", "secret").await;
+            assert!(right.unwrap());
+        },
+    );
+}
+
+/// The salt, in bytes, and the iterations that somebody is told.
+async fn told(server: &Server, mechanism: &str, user: &str) -> (String, usize, String) {
+    let mut client = server.client();
+    handshake(&mut client, 1, mechanism).await;
+    let answer = client.ask(2, token(format!("n,,n={user},r=abcdef"))).await;
+    let first = String::from_utf8(answer.auth_bytes.to_vec()).unwrap();
+    let fields: Vec<_> = first.split(',').collect();
+    let [_, salt, iterations] = fields[..] else {
+        panic!("{first}")
+    };
+    let salt = salt.strip_prefix("s=").unwrap();
+    let length = BASE64.decode(salt).unwrap().len();
+    (salt.to_owned(), length, iterations.to_owned())
+}
+
+#[test]
+fn nobody_learns_who_exists_not_even_by_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut before = None;
+    for _ in 0..2 {
+        let kafka = Config {
+            sasl: true,
+            ..Config::default()
+        };
+        let settings = Settings {
+            kafka,
+            ..Settings::default()
+        };
+        run(folder.path(), settings, async |server: &Server| {
+            if before.is_none() {
+                server.broker.meta().set_password("anna", "secret").unwrap();
+            }
+            let mut all = Vec::new();
+            for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+                let known = told(server, mechanism, "anna").await;
+                let unknown = told(server, mechanism, "bob").await;
+                assert_eq!((known.1, &known.2), (unknown.1, &unknown.2));
+                assert_eq!(told(server, mechanism, "bob").await, unknown);
+                all.extend([known, unknown]);
+            }
+            let salts: std::collections::BTreeSet<_> = all.iter().map(|told| &told.0).collect();
+            assert_eq!(salts.len(), 4, "each has a salt of its own");
+            assert_eq!(before.get_or_insert_with(|| all.clone()), &all);
+        });
+    }
+}
+
     guarded(
         |_| {},
         async |server| {
