@@ -7,6 +7,7 @@ use base::{Clock, HashMap, Metrics, Rng, StreamId, Tasks, TopicId};
 use meta::Meta;
 use parking_lot::{Mutex, RwLock};
 use store::Store;
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -21,6 +22,9 @@ use crate::topic_config::TopicConfig;
 const EPOCH: &str = "broker.epoch";
 /// How often silent producers are looked for.
 const PRODUCER_SCAN: Duration = Duration::from_secs(600);
+/// How many passwords are hashed at a time. It takes milliseconds of a processor each, which
+/// strangers can ask for: they must not have all threads that also read from disk.
+const HASHING_MAX: usize = 2;
 
 /// What the engine is made of.
 #[derive(Debug)]
@@ -61,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) groups: std::sync::OnceLock<Groups>,
     /// Held by whoever creates, changes or deletes topics: one at a time.
     pub(crate) changing: Mutex<()>,
+    /// A permit for each password that may be hashed at a time.
+    hashing: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -123,6 +129,7 @@ impl Broker {
             topics: RwLock::new(TopicTable::default()),
             groups: std::sync::OnceLock::new(),
             changing: Mutex::new(()),
+            hashing: Arc::new(Semaphore::new(HASHING_MAX)),
         });
         let broker = Self(shared);
         broker.remove_deleted()?;
@@ -168,14 +175,19 @@ impl Broker {
         Ok(groups)
     }
 
-    /// Whether this is the user's password. Takes milliseconds, which no socket waits for.
+    /// Whether this is the user's password. Takes milliseconds, which no socket waits for; only
+    /// a few are looked at at a time, and who goes away while waiting for that
+    /// costs nothing.
     ///
     /// # Errors
     /// [`Error::ShuttingDown`].
     pub async fn verify_password(&self, user: &str, password: &str) -> Result<bool, Error> {
+        let permit = self.0.hashing.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| Error::ShuttingDown)?;
         let (meta, user, password) = (self.0.meta.clone(), user.to_owned(), password.to_owned());
         self.0
             .blocking("broker.verify_password", move || {
+                let _permit = permit;
                 Ok(meta.verify_password(&user, &password))
             })
             .await
