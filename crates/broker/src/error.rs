@@ -102,7 +102,7 @@ pub enum BatchProblem {
     /// Well-formed, but not what a producer may send.
     #[error("invalid: {0}")]
     Invalid(String),
-    /// Some of its records are not allowed: which, and why.
+    /// Some of its records are not allowed: which, and why; the first hundred or so.
     #[error("{} of its records are not allowed, the first: {}", .0.len(), .0.first().map_or("", |(_, why)| why))]
     Records(Vec<(u32, String)>),
     /// A timestamp outside the topic's bounds.

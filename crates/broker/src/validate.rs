@@ -179,6 +179,10 @@ fn decompressed(
         .map_err(|e| BatchProblem::Corrupt(e.to_string()))
 }
 
+/// How many records of a batch are blamed by number at most: whoever sends more of that kind will
+/// find the others the next time.
+const BLAMED_MAX: usize = 100;
+
 fn each_record(
     records: &[u8],
     header: &BatchHeader,
@@ -186,9 +190,12 @@ fn each_record(
     now_ms: i64,
 ) -> Result<(), BatchProblem> {
     let mut seen = 0_u32;
-    // All that are to blame are named, so that a producer can leave them out.
+    // Those to blame are named, so that a producer can leave them out.
     let mut blamed = Vec::new();
     for record in batch::records(records) {
+        if blamed.len() >= BLAMED_MAX {
+            break;
+        }
         let record = record.map_err(|e| BatchProblem::Invalid(e.to_string()))?;
         let index = seen;
         if topic.is_compacted() && record.key.is_none() {

@@ -214,11 +214,11 @@ fn find(context: &Context, request: &Request, at: usize) -> Result<Arc<Topic>, E
 async fn outcome(index: i32, step: Step, ack: Ack) -> Outcome {
     let (partition, appended) = match step {
         Step::Appended(partition, appended) => (partition, appended),
-        Step::Refused(code, error) => return refused(index, code, error.as_ref()),
+        Step::Refused(code, error) => return refused(index, code, error),
         Step::Waiting(..) => return refused(index, ErrorCode::RequestTimedOut, None),
     };
     if let Err(error) = partition.acknowledged(&appended, ack).await {
-        return refused(index, error::code(&error), Some(&error));
+        return refused(index, error::code(&error), Some(error));
     }
     Outcome {
         index,
@@ -231,15 +231,16 @@ async fn outcome(index: i32, step: Step, ack: Ack) -> Outcome {
     }
 }
 
-fn refused(index: i32, code: ErrorCode, error: Option<&Error>) -> Outcome {
+fn refused(index: i32, code: ErrorCode, error: Option<Error>) -> Outcome {
+    let error_message = error.as_ref().map(|error| Str::from(error.to_string()));
     let blamed = match error {
-        Some(Error::Batch(BatchProblem::Records(blamed))) => blamed.clone(),
+        Some(Error::Batch(BatchProblem::Records(blamed))) => blamed,
         Some(Error::Batch(BatchProblem::Timestamp {
             index: Some(index),
             timestamp,
         })) => {
             vec![(
-                *index,
+                index,
                 format!("timestamp {timestamp} is outside the topic's bounds"),
             )]
         }
@@ -255,6 +256,6 @@ fn refused(index: i32, code: ErrorCode, error: Option<&Error>) -> Outcome {
         log_append_time_ms: -1,
         log_start_offset: -1,
         record_errors: record_errors.collect(),
-        error_message: error.map(|error| Str::from(error.to_string())),
+        error_message,
     }
 }

@@ -329,6 +329,13 @@ fn the_records_to_blame_are_named() {
             assert_eq!(blamed, [1, 3]);
             assert!(told.error_message.is_some());
         }
+        // Whoever sends nothing else is told of the first only.
+        let mut builder = BatchBuilder::new();
+        (0..1000).for_each(|_| builder.push(START_MS, None, Some(b"v"), []));
+        let all = builder.build(Compression::None).unwrap();
+        let answer = client.ask(9, produce("orders", 0, all)).await;
+        let told = &answer.responses[0].partition_responses[0];
+        assert_eq!(told.record_errors.len(), 100);
         let answer = client.ask(7, produce("orders", 0, keyless)).await;
         assert!(
             answer.responses[0].partition_responses[0]
