@@ -200,7 +200,9 @@ async fn authenticate(shared: &Shared, call: Authenticate) -> Reply {
     let Some(header) = call.header else {
         let (outcome, token) = sasl::step(shared, call.step, &call.body).await;
         if matches!(outcome, sasl::Outcome::Refused) {
-            return Reply::Close(Close::denied("authentication failed"));
+            // There is no answer that says so, but the end of the connection is held back as well.
+            let answer = Bytes::new();
+            return Reply::Authenticated(Decided { outcome, answer });
         }
         let mut answer = i32::try_from(token.len())
             .unwrap_or(0)

@@ -124,7 +124,7 @@ fn after_the_old_handshake_tokens_come_bare() {
             client.send_bytes(&frame).unwrap();
             assert_eq!(client.bytes().await, Ok(Some(Bytes::from_static(&[0; 4]))));
             assert!(is_open(&mut client).await);
-            // A wrong one has no words for it.
+            // A wrong one has no words for it, but it takes as long.
             let mut client = server.client();
             handshake(&mut client, 0, "PLAIN").await;
             client.send_bytes(b"\0\0\0\x0b\0anna\0wrong").unwrap();
