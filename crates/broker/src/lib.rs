@@ -14,6 +14,7 @@
 
 mod admin;
 mod broker;
+mod codec;
 mod config;
 mod error;
 pub mod group;
@@ -39,6 +40,7 @@ pub use records::{
     partition_of,
 };
 pub use status::Status;
+pub use store::batch::Compression;
 pub use store::{Piece, Read};
 pub use topic::Topic;
 pub use topic_config::TopicConfig;

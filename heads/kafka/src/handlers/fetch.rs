@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{HashMap, TopicId};
-use broker::{Partition, PartitionRead, Piece, ReadOne, ReadRequest};
+use broker::{Compression, Error, Partition, PartitionRead, Piece, Read, ReadOne, ReadRequest};
 use bytes::Bytes;
 use kafka_wire::messages::FetchRequest;
 use kafka_wire::{ApiKey, Decoder, ErrorCode, fetch as wire};
@@ -227,7 +227,7 @@ async fn read(context: &Context, request: &FetchRequest, fetch: &Fetch) -> Vec<F
         let fetched = match failure {
             Some(code) => broken(key.1, code),
             None => match reads.next() {
-                Some(read) => fetched(context, key.1, read),
+                Some(read) => fetched(context, key.1, read).await,
                 None => broken(key.1, ErrorCode::UnknownServerError),
             },
         };
@@ -289,7 +289,7 @@ fn broken(index: i32, code: ErrorCode) -> Fetched {
     }
 }
 
-fn fetched(context: &Context, index: i32, read: PartitionRead) -> Fetched {
+async fn fetched(context: &Context, index: i32, read: PartitionRead) -> Fetched {
     let mut fetched = Fetched {
         index,
         error_code: 0,
@@ -298,46 +298,40 @@ fn fetched(context: &Context, index: i32, read: PartitionRead) -> Fetched {
         pieces: Vec::new(),
         bytes: 0,
     };
-    match read.result {
+    match readable(context, read.result).await {
         Ok(None) => {}
-        Ok(Some(read)) if context.version() < 10 && has_zstd(&read.pieces) => {
-            fetched.error_code = ErrorCode::UnsupportedCompressionType.code();
-        }
         Ok(Some(read)) => {
             fetched.bytes = read.bytes;
             fetched.pieces = read.pieces;
         }
-        Err(error) => {
-            let code = error::code(&error);
-            let storage = code == ErrorCode::KafkaStorageError && context.version() <= 5;
-            // Older clients do not know of broken storage.
-            let code = if storage {
-                ErrorCode::NotLeaderOrFollower
-            } else {
-                code
-            };
-            fetched.error_code = code.code();
-        }
+        Err(code) => fetched.error_code = code.code(),
     }
     fetched
 }
 
-/// Whether any batch is compressed by zstd, which clients before version 10 cannot read.
-fn has_zstd(pieces: &[Piece]) -> bool {
-    let mut bytes = Vec::new();
-    for piece in pieces {
-        match piece {
-            Piece::Memory(part) => bytes.extend_from_slice(part),
-            Piece::File(range) => bytes.extend(range.read().unwrap_or_default()),
+/// What was read, if the client can read it, too.
+async fn readable(
+    context: &Context,
+    result: Result<Option<Read>, Error>,
+) -> Result<Option<Read>, ErrorCode> {
+    let version = context.version();
+    let read = result.map_err(|error| code(&error, version))?;
+    // zstd came with version 10.
+    if let Some(read) = read.as_ref().filter(|_| version < 10) {
+        let broker = &context.shared.broker;
+        let zstd = broker.any_compressed_by(&read.pieces, Compression::Zstd);
+        if zstd.await.map_err(|error| code(&error, version))? {
+            return Err(ErrorCode::UnsupportedCompressionType);
         }
     }
-    let mut rest = &bytes[..];
-    while let Some(header) = rest.first_chunk::<23>() {
-        if header[22] & 7 == 4 {
-            return true;
-        }
-        let length = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
-        rest = rest.get(12 + length as usize..).unwrap_or_default();
+    Ok(read)
+}
+
+/// The code of an error for clients of this version: up to 5 they do not know of broken storage.
+fn code(error: &Error, version: i16) -> ErrorCode {
+    let code = error::code(error);
+    if code == ErrorCode::KafkaStorageError && version <= 5 {
+        return ErrorCode::NotLeaderOrFollower;
     }
-    false
+    code
 }
