@@ -5,8 +5,8 @@ use crate::error::{BatchProblem, Error};
 /// A request about a group was refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GroupError {
-    /// The group's name is empty.
-    #[error("a group needs a name")]
+    /// The group's name is empty, or too long to be written.
+    #[error("a group needs a name, of at most 32767 bytes")]
     InvalidGroup,
     /// No member has this id.
     #[error("the group has no such member")]

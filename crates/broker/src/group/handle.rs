@@ -25,6 +25,9 @@ use super::state::{Group, Join, Joined, Leaving, State, Sync, SyncStep, Synced, 
 use crate::broker::Shared as BrokerShared;
 use room::{Held, Room};
 
+/// The longest name of a group, in bytes: the length is 16 bits where it is written.
+const NAME_BYTES_MAX: usize = i16::MAX as usize;
+
 /// All groups; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Groups(Arc<Inner>);
@@ -137,11 +140,14 @@ impl Groups {
     }
 
     fn find(&self, name: &str) -> Option<Arc<Mutex<Slot>>> {
+        if name.len() > NAME_BYTES_MAX {
+            return None;
+        }
         self.0.table.lock().get(name).cloned()
     }
 
     fn find_or_make(&self, name: &str) -> Result<Arc<Mutex<Slot>>, GroupError> {
-        if name.is_empty() {
+        if name.len() > NAME_BYTES_MAX {
             return Err(GroupError::InvalidGroup);
         }
         let mut table = self.0.table.lock();

@@ -176,6 +176,10 @@ pub(super) async fn offset_delete(
         error_code: group_code(error).code(),
         ..OffsetDeleteResponse::default()
     };
+    // Unlike commits, which consumers without a group make under no name.
+    if request.group_id.is_empty() {
+        return refused(&GroupError::InvalidGroup);
+    }
     let Some(group) = groups.describe(&request.group_id) else {
         return refused(&GroupError::NotFound);
     };

@@ -99,6 +99,68 @@ fn what_is_committed_is_found_in_every_version() {
     });
 }
 
+/// Consumers that belong to no group commit under no name, since before groups had members.
+#[test]
+fn a_group_without_a_name_keeps_offsets_as_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let nameless = || m::OffsetCommitRequest {
+        group_id: Str::default(),
+        ..commit(0, 5, "note")
+    };
+    run(folder.path(), Settings::default(), async |server| {
+        server.topic("orders", 1, &[]).await;
+        let mut client = server.client();
+        for version in 2..=9 {
+            assert_eq!(committed(&mut client, version, nameless()).await, 0);
+        }
+        let member = m::OffsetCommitRequest {
+            generation_id_or_member_epoch: 1,
+            ..nameless()
+        };
+        let told = committed(&mut client, 7, member).await;
+        assert_eq!(told, ErrorCode::UnknownMemberId.code());
+    });
+    run(folder.path(), Settings::default(), async |server| {
+        let mut client = server.client();
+        let asked = || m::OffsetFetchRequest {
+            topics: Some(vec![wanted(vec![0])]),
+            ..Default::default()
+        };
+        let answer = client.ask(5, asked()).await;
+        assert_eq!(answer.topics[0].partitions[0].committed_offset, 5);
+        let request = m::DescribeGroupsRequest {
+            groups: vec![Str::default()],
+            ..Default::default()
+        };
+        let answer = client.ask(5, request).await;
+        assert_eq!(answer.groups[0].group_state, "Empty");
+        let answer = client.ask(0, m::OffsetDeleteRequest::default()).await;
+        assert_eq!(answer.error_code, ErrorCode::InvalidGroupId.code());
+        let request = m::DeleteGroupsRequest {
+            groups_names: vec![Str::default()],
+        };
+        assert_eq!(client.ask(2, request).await.results[0].error_code, 0);
+        let answer = client.ask(5, asked()).await;
+        assert_eq!(answer.topics[0].partitions[0].committed_offset, -1);
+    });
+}
+
+/// It could not be told from others once it is written: its length has 16 bits there.
+#[test]
+fn a_groups_name_is_not_longer_than_it_can_be_written() {
+    on_server(async |server| {
+        server.topic("orders", 1, &[]).await;
+        let mut client = server.client();
+        for (length, code) in [(32_767, 0), (32_768, ErrorCode::InvalidGroupId.code())] {
+            let request = m::OffsetCommitRequest {
+                group_id: "x".repeat(length).into(),
+                ..commit(0, 5, "note")
+            };
+            assert_eq!(committed(&mut client, 8, request).await, code, "{length}");
+        }
+    });
+}
+
 #[test]
 fn many_groups_are_asked_about_at_once_from_version_8_on() {
     on_server(async |server| {
