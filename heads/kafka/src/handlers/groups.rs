@@ -47,35 +47,35 @@ pub(super) async fn find_coordinator(
     };
     let refused = match request.key_type {
         0 => None,
-        1 | 2 => Some((
-            ErrorCode::CoordinatorNotAvailable,
+        // A code that is not tried again: producers would ask for as long as they live.
+        1 => Some((
+            ErrorCode::TransactionalIdAuthorizationFailed,
+            "transactions are not served",
+        )),
+        2 => Some((
+            ErrorCode::InvalidRequest,
             "only groups have coordinators here",
         )),
         _ => Some((ErrorCode::InvalidRequest, "unknown kind of coordinator")),
     };
-    let found = |key: Str| {
-        let refused = match refused {
-            None if key.is_empty() => Some((ErrorCode::InvalidGroupId, "a group needs a name")),
-            other => other,
-        };
-        match refused {
-            Some((code, why)) => Coordinator {
-                key,
-                node_id: -1,
-                port: -1,
-                error_code: code.code(),
-                error_message: Some(Str::from_static(why)),
-                ..Coordinator::default()
-            },
-            None => Coordinator {
-                key,
-                node_id: context.shared.config.node_id,
-                host: host.clone(),
-                port,
-                error_code: 0,
-                error_message: None,
-            },
-        }
+    // The name may be empty: consumers that belong to no group commit under none.
+    let found = |key: Str| match refused {
+        Some((code, why)) => Coordinator {
+            key,
+            node_id: -1,
+            port: -1,
+            error_code: code.code(),
+            error_message: Some(Str::from_static(why)),
+            ..Coordinator::default()
+        },
+        None => Coordinator {
+            key,
+            node_id: context.shared.config.node_id,
+            host: host.clone(),
+            port,
+            error_code: 0,
+            error_message: None,
+        },
     };
     let coordinators: Vec<_> = keys.into_iter().map(found).collect();
     let Some(first) = coordinators.first().cloned() else {

@@ -145,6 +145,20 @@ fn transactions_are_refused_in_words_that_end_the_attempt() {
     on_server(async |server| {
         server.topic("orders", 1, &[]).await;
         let mut client = server.client();
+        // Producers look for a coordinator first.
+        for version in [1, 4] {
+            let request = m::FindCoordinatorRequest {
+                key: "payments".into(),
+                key_type: 1,
+                coordinator_keys: vec!["payments".into()],
+            };
+            let answer = client.ask(version, request).await;
+            let told = match answer.coordinators.first() {
+                Some(first) => first.error_code,
+                None => answer.error_code,
+            };
+            assert_eq!(told, ErrorCode::TransactionalIdAuthorizationFailed.code());
+        }
         for (id, code) in [
             ("", ErrorCode::InvalidRequest),
             ("payments", ErrorCode::TransactionalIdAuthorizationFailed),
