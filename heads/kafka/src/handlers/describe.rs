@@ -1,7 +1,6 @@
 //! The broker and its topics as an operator sees them.
 
 use broker::Topic;
-use kafka_wire::Str;
 use kafka_wire::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_wire::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -13,16 +12,39 @@ use kafka_wire::messages::{
     DescribeClusterRequest, DescribeClusterResponse, DescribeLogDirsRequest,
     DescribeLogDirsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
 };
+use kafka_wire::{ErrorCode, Str};
 
 use super::Context;
 use crate::convert::{self, Operations, owned};
 use crate::error;
+
+/// Kinds of endpoints (KIP-919).
+const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
 
 pub(super) async fn describe_cluster(
     context: &Context,
     request: DescribeClusterRequest,
 ) -> DescribeClusterResponse {
     let shared = &context.shared;
+    let refused = match request.endpoint_type {
+        BROKERS => None,
+        CONTROLLERS => Some((
+            ErrorCode::MismatchedEndpointType,
+            "this endpoint is a broker's, not a controller's",
+        )),
+        _ => Some((
+            ErrorCode::UnsupportedEndpointType,
+            "unknown type of endpoint",
+        )),
+    };
+    if let Some((code, why)) = refused {
+        return DescribeClusterResponse {
+            error_code: code.code(),
+            error_message: Some(Str::from_static(why)),
+            ..DescribeClusterResponse::default()
+        };
+    }
     let (host, port) = convert::address(shared, &context.connection);
     let broker_id = shared.config.node_id;
     DescribeClusterResponse {
