@@ -321,6 +321,12 @@ impl Broker {
     /// # Errors
     /// [`Error::UnknownTopic`].
     pub fn topic(&self, name: &str) -> Result<Arc<Topic>, Error> {
+        // No topic has a longer name: who makes one up and asks about it a thousand times must not
+        // have it hashed and repeated as often.
+        if name.len() > meta::TOPIC_NAME_MAX {
+            let short: String = name.chars().take(meta::TOPIC_NAME_MAX).collect();
+            return Err(Error::UnknownTopic(format!("{short}..")));
+        }
         let found = self.0.topics.read().by_name.get(name).cloned();
         found.ok_or_else(|| Error::UnknownTopic(name.to_owned()))
     }

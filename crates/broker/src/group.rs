@@ -17,7 +17,7 @@ mod tests;
 
 pub use config::Config;
 pub use error::GroupError;
-pub use handle::{Described, DescribedMember, Groups, Listed};
+pub use handle::{Described, DescribedMember, Groups, Listed, Positions};
 pub use offsets::Committed;
 pub use state::{Join, Joined, JoinedMember, Leaving, State, Sync, Synced};
 

@@ -356,6 +356,12 @@ impl Partition {
         self.inner.lock().producers.list()
     }
 
+    /// How many producers there are whose batches are deduplicated here.
+    #[must_use]
+    pub fn producers_count(&self) -> usize {
+        self.inner.lock().producers.count()
+    }
+
     /// Forgets producers that have been silent since before `before_ms`.
     pub(crate) fn expire_producers(&self, before_ms: i64) {
         self.inner.lock().producers.expire(before_ms);

@@ -200,6 +200,10 @@ impl ProducerTable {
             .collect()
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.states.len()
+    }
+
     pub(crate) fn list(&self) -> Vec<ProducerInfo> {
         let mut list: Vec<_> = self
             .states

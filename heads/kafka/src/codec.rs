@@ -55,16 +55,20 @@ pub(crate) fn request(frame: Bytes) -> Result<(RequestHeader, ApiKey, Bytes), Cl
 }
 
 pub(crate) fn malformed(error: DecodeError) -> Close {
+    if error == DecodeError::Elements {
+        return Close::Limit("kafka.elements_per_request_max");
+    }
     Close::protocol(format!("malformed request: {error}"))
 }
 
-/// A frame around a body.
+/// A frame around a body of about `length` bytes.
 pub(crate) fn frame(
     header: &RequestHeader,
     key: ApiKey,
+    length: usize,
     body: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>,
 ) -> Result<Bytes, Close> {
-    let mut out = BytesMut::with_capacity(128);
+    let mut out = BytesMut::with_capacity(128 + length);
     out.put_i32(0);
     put_response_header(&mut out, key, header.api_version, header.correlation_id);
     body(&mut out)

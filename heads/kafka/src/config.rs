@@ -57,8 +57,12 @@ pub struct Config {
     pub request_bytes_max: ByteSize,
     /// The largest answer to one fetch; a first batch that is larger is given all the same.
     pub fetch_bytes_max: ByteSize,
-    /// How many partitions one fetch may read, and one produce may write.
-    pub partitions_per_request_max: usize,
+    /// How many elements the lists of one request may have in all: topics, partitions, groups,
+    /// keys and so on.
+    pub elements_per_request_max: usize,
+    /// What answering one request may take in memory, but for the records of a fetch: the answer,
+    /// and what it is made of. A request that asks for more ends its connection.
+    pub answer_bytes_max: ByteSize,
     /// How many incremental fetch sessions are kept.
     pub fetch_sessions_max: usize,
     /// How many partitions one incremental fetch session may hold.
@@ -86,7 +90,8 @@ impl Default for Config {
             control_bytes_max: ByteSize(8 << 20),
             request_bytes_max: ByteSize(100 << 20),
             fetch_bytes_max: ByteSize(55 << 20),
-            partitions_per_request_max: 100_000,
+            elements_per_request_max: 100_000,
+            answer_bytes_max: ByteSize(64 << 20),
             fetch_sessions_max: 1000,
             fetch_session_partitions_max: 20_000,
             fetch_sessions_bytes_max: ByteSize(32 << 20),

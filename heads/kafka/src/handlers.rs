@@ -26,6 +26,7 @@ use kafka_wire::{ApiKey, Decoder, RequestHeader, Str, messages as m};
 use net::head::Close;
 
 use crate::codec::{self, Decided, Reply};
+use crate::room::Room;
 use crate::sasl;
 use crate::session::{Authenticate, Call, Connection, Request};
 use crate::{Pending, Shared};
@@ -38,9 +39,16 @@ pub(crate) struct Context {
     pub(crate) shared: Arc<Shared>,
     pub(crate) connection: Arc<Connection>,
     pub(crate) header: RequestHeader,
+    /// What answering it may take.
+    pub(crate) room: Room,
 }
 
 impl Context {
+    /// Reads `body`, as far as its lists are not too long.
+    pub(crate) fn decoder(&self, body: Bytes) -> Decoder {
+        Decoder::new(body).with_elements_max(self.shared.config.elements_per_request_max)
+    }
+
     pub(crate) fn version(&self) -> i16 {
         self.header.api_version
     }
@@ -70,16 +78,21 @@ macro_rules! apis {
             $(Api { key: ApiKey::$key, min: $min, max: $max, note: $note },)*
         ];
 
-        /// Decodes, handles, encodes what has no path of its own.
+        /// Decodes, makes room, handles, encodes what has no path of its own.
         async fn dispatch(context: &Context, key: ApiKey, body: Bytes) -> Result<Bytes, Close> {
-            let version = context.version();
-            let mut decoder = Decoder::new(body);
+            let (version, room, bytes) = (context.version(), &context.room, body.len());
+            let mut decoder = context.decoder(body);
             match key {
                 $(ApiKey::$key => {
                     let request = m::$request::decode(&mut decoder, version)
                         .map_err(codec::malformed)?;
-                    let response = $handler(context, request).await;
-                    codec::frame(&context.header, key, |out| response.encode(out, version))
+                    room.within(room.begin(decoder.elements())).await?;
+                    let response = room.within($handler(context, request)).await?;
+                    let frame = codec::frame(&context.header, key, room.announced(), |out| {
+                        response.encode(out, version)
+                    })?;
+                    room.check(frame.len(), bytes);
+                    Ok(frame)
                 })*
                 _ => Err(Close::protocol("a request that is not served")),
             }
@@ -172,6 +185,10 @@ fn start_request(shared: &Arc<Shared>, request: Request) -> Pending {
         shared: shared.clone(),
         connection,
         header,
+        room: Room::new(
+            shared.broker.ledger().clone(),
+            shared.config.answer_bytes_max.as_usize(),
+        ),
     };
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -232,7 +249,7 @@ async fn authenticate(shared: &Shared, call: Authenticate) -> Reply {
             .map_or(0, |l| i64::try_from(l.as_millis()).unwrap_or(i64::MAX)),
     };
     let version = header.api_version;
-    match codec::frame(&header, ApiKey::SaslAuthenticate, |out| {
+    match codec::frame(&header, ApiKey::SaslAuthenticate, 0, |out| {
         response.encode(out, version)
     }) {
         Ok(answer) => Reply::Authenticated(Decided { outcome, answer }),

@@ -10,6 +10,7 @@
 //! the order in the log; everything else is done when its turn to be answered comes. [`handlers`]
 //! decodes, asks the broker, encodes. Records are never looked into here: a batch goes to the
 //! broker as it came, and leaves as memory or a file range that nobody copies.
+//! What an answer may take is bounded and charged in one place, [`room`].
 //!
 //! The state of a connection is its authentication ([`sasl`]) and whether earlier produce requests
 //! wait for room. The state of a consumer that fetches incrementally is in [`fetch_sessions`].
@@ -23,6 +24,7 @@ mod error;
 mod fetch_sessions;
 pub mod handlers;
 mod metrics;
+mod room;
 mod sasl;
 mod session;
 

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use kafka_wire::{ApiKey, RequestHeader};
+use kafka_wire::{ApiKey, Decoder, RequestHeader, produce};
 use net::head::{Close, Lane, Next, Output, Peer, Session};
 
 use crate::Shared;
@@ -20,9 +20,12 @@ use crate::sasl;
 
 /// How long the answer to a failed authentication is held back.
 const FAILURE_DELAY: Duration = Duration::from_millis(100);
-/// How many bytes of memory a byte of a request becomes at most while it is taken apart and
-/// answered: the decoder's bound (8), what is asked about and what is answered as much again.
-const WEIGHT: usize = 17;
+/// How many times the bytes of a request are in memory at most while it is answered, beside its
+/// structures: as they came, as the engine keeps them, in a sentence about them, and in the answer,
+/// whose buffer may have grown to twice of what it holds.
+const COPIES: usize = 5;
+/// What an element of a produce's lists takes in memory while it is answered.
+const PRODUCE_ELEMENT: usize = 640;
 /// All answers of a connection keep the order of their requests.
 const LANE: Lane = Lane(0);
 
@@ -305,11 +308,21 @@ impl Session for KafkaSession {
         Ok(())
     }
 
+    /// What the request's bytes, its structures and its copies take; what the answer takes beyond
+    /// that is charged by `room` before it is built.
     fn weight(&self, call: &Call, bytes: usize) -> usize {
+        let elements_max = self.shared.config.elements_per_request_max;
         match call {
             // Its records stay slices of the frame.
-            Call::Request(request) if request.key == ApiKey::Produce => bytes,
-            Call::Request(_) | Call::Authenticate(_) => bytes.saturating_mul(WEIGHT),
+            Call::Request(request) if request.key == ApiKey::Produce => {
+                let version = request.header.api_version;
+                let elements = produce::elements(&request.body, version, elements_max);
+                bytes.saturating_add(elements.saturating_mul(PRODUCE_ELEMENT))
+            }
+            Call::Request(_) | Call::Authenticate(_) => {
+                let structures = Decoder::memory_max(bytes, elements_max);
+                bytes.saturating_mul(COPIES).saturating_add(structures)
+            }
         }
     }
 

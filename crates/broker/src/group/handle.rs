@@ -6,6 +6,7 @@ mod load;
 mod room;
 mod timer;
 
+pub use durable::Positions;
 #[cfg(test)]
 pub(super) use durable::may_commit;
 
@@ -337,6 +338,28 @@ impl Groups {
             Err(GroupError::NotFound) => Err(GroupError::UnknownMember),
             other => other,
         }
+    }
+
+    /// What [`Groups::list`] takes in memory, in bytes: for whoever has to know before.
+    #[must_use]
+    pub fn list_size(&self) -> usize {
+        let slots: Vec<_> = self.0.table.lock().values().cloned().collect();
+        let size = |slot: &Arc<Mutex<Slot>>| {
+            let group = &slot.lock().group;
+            let texts = group.name.len() + group.protocol_type.as_ref().map_or(0, String::len);
+            size_of::<Listed>() + size_of::<Arc<Mutex<Slot>>>() + texts
+        };
+        slots.iter().map(size).sum()
+    }
+
+    /// What a group takes in memory, and what its offsets do, in bytes; 0 when there is none.
+    #[must_use]
+    pub fn sizes(&self, name: &str) -> (usize, usize) {
+        let Some(slot) = self.find(name) else {
+            return (0, 0);
+        };
+        let slot = slot.lock();
+        (slot.group.size(), slot.group.offsets.size())
     }
 
     /// All groups, by name.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kafka_wire::messages::api_versions_response::ApiVersion;
 use kafka_wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
-use kafka_wire::{ApiKey, Decoder, ErrorCode, RequestHeader};
+use kafka_wire::{ApiKey, ErrorCode, RequestHeader};
 use net::head::Close;
 
 use super::{APIS, Context};
@@ -28,12 +28,12 @@ pub(super) fn frame(context: &Context, body: Bytes) -> Result<Bytes, Close> {
                 .collect(),
             ..ApiVersionsResponse::default()
         };
-        return codec::frame(&header, key, |out| response.encode(out, 0));
+        return codec::frame(&header, key, 0, |out| response.encode(out, 0));
     }
-    let mut decoder = Decoder::new(body);
+    let mut decoder = context.decoder(body);
     let request = ApiVersionsRequest::decode(&mut decoder, version).map_err(codec::malformed)?;
     let response = answer(version, &request);
-    codec::frame(&context.header, key, |out| response.encode(out, version))
+    codec::frame(&context.header, key, 0, |out| response.encode(out, version))
 }
 
 pub(super) fn answer(version: i16, request: &ApiVersionsRequest) -> ApiVersionsResponse {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use base::HashSet;
 use broker::topic_config::{self, ValueKind};
-use broker::{ConfigChange, ConfigOperation, Error};
+use broker::{Broker, ConfigChange, ConfigOperation, Error, TopicConfig};
 use kafka_wire::messages::alter_configs_response as ac;
 use kafka_wire::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_wire::messages::describe_configs_response::{
@@ -53,10 +54,12 @@ pub(super) async fn describe_configs(
         synonyms: request.include_synonyms,
         documentation: request.include_documentation,
     };
-    let describe = |resource: DescribeConfigsResource| {
+    let mut results = Vec::with_capacity(request.resources.len());
+    for resource in request.resources {
+        context.room.step().await;
         let configs = match resource.resource_type {
-            TOPIC => of_topic(context, &resource, show),
-            BROKER => of_broker(context, &resource, show),
+            TOPIC => of_topic(context, &resource, show).await,
+            BROKER => of_broker(context, &resource, show).await,
             _ => Err((
                 ErrorCode::InvalidRequest,
                 "only topics and brokers are configured".to_owned(),
@@ -66,15 +69,14 @@ pub(super) async fn describe_configs(
             Ok(configs) => (0, None, configs),
             Err((code, why)) => (code.code(), Some(why.into()), Vec::new()),
         };
-        DescribeConfigsResult {
+        results.push(DescribeConfigsResult {
             error_code,
             error_message,
             resource_type: resource.resource_type,
             resource_name: resource.resource_name,
             configs,
-        }
-    };
-    let results = request.resources.into_iter().map(describe).collect();
+        });
+    }
     DescribeConfigsResponse {
         results,
         ..DescribeConfigsResponse::default()
@@ -87,13 +89,78 @@ struct Show {
     documentation: bool,
 }
 
-/// Null or no keys at all are all of them.
-fn is_wanted(resource: &DescribeConfigsResource, name: &str) -> bool {
-    let keys = resource.configuration_keys.as_deref().unwrap_or_default();
-    keys.is_empty() || keys.iter().any(|key| key == name)
+/// Which keys are asked about.
+struct Wanted<'a>(HashSet<&'a str>);
+
+impl<'a> Wanted<'a> {
+    fn of(resource: &'a DescribeConfigsResource) -> Self {
+        let keys = resource.configuration_keys.iter().flatten();
+        Self(keys.map(Str::as_str).collect())
+    }
+
+    /// Null or no keys at all are all of them.
+    fn has(&self, name: &str) -> bool {
+        self.0.is_empty() || self.0.contains(name)
+    }
 }
 
-fn of_topic(
+/// The values that a topic's key is given, and where they come from; the first is in force.
+fn values<'a>(
+    broker: &'a Broker,
+    config: &'a TopicConfig,
+    key: &'static topic_config::Key,
+) -> impl Iterator<Item = (&'a str, i8)> {
+    let set = config.set.get(key.name);
+    let operator = broker.config().defaults.get(key.name);
+    let given = [
+        set.map(|value| (value.as_str(), SOURCE_TOPIC)),
+        operator.map(|value| (value.as_str(), SOURCE_STATIC)),
+        Some((key.default, SOURCE_DEFAULT)),
+    ];
+    given.into_iter().flatten()
+}
+
+/// The value of a topic's key that is in force, and where it comes from.
+pub(super) fn value<'a>(
+    broker: &'a Broker,
+    config: &'a TopicConfig,
+    key: &'static topic_config::Key,
+) -> (&'a str, i8) {
+    let first = values(broker, config, key).next();
+    first.unwrap_or((key.default, SOURCE_DEFAULT))
+}
+
+/// What an entry takes in an answer, in memory and as sent, without its texts.
+const ENTRY: (usize, usize) = (size_of::<DescribeConfigsResourceResult>() + 64, 32);
+/// What a synonym does.
+const SYNONYM: (usize, usize) = (size_of::<DescribeConfigsSynonym>() + 64, 16);
+
+/// What an entry for `key` takes.
+fn entry_size(
+    key: &topic_config::Key,
+    values: impl Iterator<Item = usize>,
+    show: Show,
+) -> (usize, usize) {
+    let doc = if show.documentation { key.doc.len() } else { 0 };
+    let (mut memory, mut sent) = (ENTRY.0, ENTRY.1 + key.name.len() + doc);
+    if show.synonyms {
+        // The smallest list has room for so many.
+        memory += 4 * size_of::<DescribeConfigsSynonym>();
+    }
+    for (at, value) in values.enumerate() {
+        if at == 0 {
+            memory += value;
+            sent += value;
+        }
+        if show.synonyms {
+            memory += SYNONYM.0 + value;
+            sent += SYNONYM.1 + key.name.len() + value;
+        }
+    }
+    (memory, sent)
+}
+
+async fn of_topic(
     context: &Context,
     resource: &DescribeConfigsResource,
     show: Show,
@@ -104,22 +171,17 @@ fn of_topic(
         .map_err(|why| (ErrorCode::InvalidTopicException, why.to_string()))?;
     let topic = broker.topic(name).map_err(|e| refusal(&e))?;
     let config = topic.config();
-    let keys = topic_config::KEYS
-        .iter()
-        .filter(|key| is_wanted(resource, key.name));
-    let describe = |key: &topic_config::Key| {
-        let set = config
-            .set
-            .get(key.name)
-            .map(|value| (value.as_str(), SOURCE_TOPIC));
-        let operator = broker.config().defaults.get(key.name);
-        let operator = operator.map(|value| (value.as_str(), SOURCE_STATIC));
-        let all = [set, operator, Some((key.default, SOURCE_DEFAULT))];
-        let mut given = all.into_iter().flatten();
-        let (value, source) = given
-            .clone()
-            .next()
-            .unwrap_or((key.default, SOURCE_DEFAULT));
+    let wanted = Wanted::of(resource);
+    let keys = || topic_config::KEYS.iter().filter(|key| wanted.has(key.name));
+    let size = keys().fold((0, 0), |sum, key| {
+        let lengths = values(broker, &config, key).map(|(value, _)| value.len());
+        let size = entry_size(key, lengths, show);
+        (sum.0 + size.0, sum.1 + size.1)
+    });
+    context.room.take(size.0, size.1).await;
+    let describe = |key: &'static topic_config::Key| {
+        let given = values(broker, &config, key);
+        let (value, source) = self::value(broker, &config, key);
         let synonym = |(value, source): (&str, i8)| DescribeConfigsSynonym {
             name: Str::from_static(key.name),
             value: Some(value.into()),
@@ -132,7 +194,7 @@ fn of_topic(
             config_source: source,
             is_sensitive: false,
             synonyms: if show.synonyms {
-                given.by_ref().map(synonym).collect()
+                given.map(synonym).collect()
             } else {
                 Vec::new()
             },
@@ -140,11 +202,11 @@ fn of_topic(
             documentation: show.documentation.then(|| Str::from_static(key.doc)),
         }
     };
-    Ok(keys.map(describe).collect())
+    Ok(keys().map(describe).collect())
 }
 
 /// What clients look for in a broker's configuration; changed in the operator's file only.
-fn of_broker(
+async fn of_broker(
     context: &Context,
     resource: &DescribeConfigsResource,
     show: Show,
@@ -158,9 +220,14 @@ fn of_broker(
     if name.is_empty() {
         return Ok(Vec::new());
     }
-    let shown = broker_values(shared)
-        .into_iter()
-        .filter(|(key, ..)| is_wanted(resource, key));
+    let wanted = Wanted::of(resource);
+    let values = broker_values(shared);
+    let count = values.len();
+    context
+        .room
+        .take(count * (ENTRY.0 + 64), count * (ENTRY.1 + 128))
+        .await;
+    let shown = values.into_iter().filter(|(key, ..)| wanted.has(key));
     let entry =
         |(name, kind, value): (&'static str, ValueKind, String)| DescribeConfigsResourceResult {
             name: Str::from_static(name),
@@ -249,6 +316,7 @@ pub(super) async fn alter_configs(
     let broker = &context.shared.broker;
     let mut response = AlterConfigsResponse::default();
     for resource in request.resources {
+        context.room.step().await;
         let mut config = BTreeMap::new();
         for entry in &resource.configs {
             if let Some(value) = &entry.value {
@@ -280,6 +348,7 @@ pub(super) async fn incremental_alter_configs(
     let broker = &context.shared.broker;
     let mut response = IncrementalAlterConfigsResponse::default();
     for resource in request.resources {
+        context.room.step().await;
         let changes: Result<Vec<ConfigChange>, Refusal> = resource
             .configs
             .iter()

@@ -1,6 +1,9 @@
 //! The broker and its topics as an operator sees them.
 
-use broker::Topic;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use broker::{Partition, Topic};
 use kafka_wire::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_wire::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -68,35 +71,32 @@ pub(super) async fn describe_log_dirs(
     context: &Context,
     request: DescribeLogDirsRequest,
 ) -> DescribeLogDirsResponse {
-    let describe = |topic: &Topic, wanted: Option<&[i32]>| DescribeLogDirsTopic {
-        name: (&**topic.name()).into(),
-        partitions: topic
-            .partitions()
-            .iter()
-            .filter(|p| wanted.is_none_or(|wanted| wanted.contains(&p.index())))
-            .map(|partition| DescribeLogDirsPartition {
-                partition_index: partition.index(),
-                partition_size: i64::try_from(partition.size()).unwrap_or(i64::MAX),
-                offset_lag: 0,
-                is_future_key: false,
-            })
-            .collect(),
-    };
     let broker = &context.shared.broker;
-    let topics = match request.topics {
-        None => broker
-            .topics()
-            .iter()
-            .map(|topic| describe(topic, None))
-            .collect(),
-        Some(topics) => topics
-            .iter()
-            .filter_map(|asked| {
-                let topic = broker.topic(&asked.topic).ok()?;
-                Some(describe(&topic, Some(&asked.partitions)))
-            })
-            .collect(),
-    };
+    let mut topics = Vec::new();
+    match request.topics {
+        None => {
+            for topic in broker.topics() {
+                topics.push(sizes(context, &topic, topic.partitions().iter()).await);
+            }
+        }
+        Some(asked) => {
+            // What is asked about twice is answered once, as Kafka does.
+            let mut wanted: BTreeMap<Str, BTreeSet<i32>> = BTreeMap::new();
+            for topic in asked {
+                let indexes = wanted.entry(topic.topic).or_default();
+                indexes.extend(topic.partitions);
+            }
+            for (name, indexes) in wanted {
+                context.room.step().await;
+                let Ok(topic) = broker.topic(&name) else {
+                    continue;
+                };
+                let found = indexes.into_iter().filter_map(|i| topic.partition(i).ok());
+                let found: Vec<_> = found.collect();
+                topics.push(sizes(context, &topic, found.iter()).await);
+            }
+        }
+    }
     let result = DescribeLogDirsResult {
         log_dir: Str::from_static("data"),
         topics,
@@ -110,25 +110,54 @@ pub(super) async fn describe_log_dirs(
     }
 }
 
+/// How large these partitions of a topic are.
+async fn sizes(
+    context: &Context,
+    topic: &Topic,
+    partitions: impl ExactSizeIterator<Item = &Arc<Partition>>,
+) -> DescribeLogDirsTopic {
+    let (count, name) = (partitions.len(), topic.name().len());
+    let memory = size_of::<DescribeLogDirsTopic>() + name;
+    let each = size_of::<DescribeLogDirsPartition>();
+    context
+        .room
+        .take(2 * memory + count * each, name + 16 + count * 24)
+        .await;
+    DescribeLogDirsTopic {
+        name: (&**topic.name()).into(),
+        partitions: partitions
+            .map(|partition| DescribeLogDirsPartition {
+                partition_index: partition.index(),
+                partition_size: i64::try_from(partition.size()).unwrap_or(i64::MAX),
+                offset_lag: 0,
+                is_future_key: false,
+            })
+            .collect(),
+    }
+}
+
+/// The topics asked about: none are all.
+async fn names(context: &Context, request: &DescribeTopicPartitionsRequest) -> Vec<String> {
+    if !request.topics.is_empty() {
+        let asked = request.topics.iter();
+        return asked.map(|topic| owned(&topic.name)).collect();
+    }
+    let topics = context.shared.broker.topics();
+    let texts: usize = topics.iter().map(|topic| topic.name().len()).sum();
+    let each = size_of::<String>() + size_of::<DescribeTopicPartitionsResponseTopic>();
+    let memory = texts + topics.len() * each;
+    context.room.take(memory, texts + topics.len() * 32).await;
+    let names = topics.iter().map(|topic| topic.name().to_string());
+    names.collect()
+}
+
 /// Pages through topics in the order of their names; a cursor says where the next page begins.
 pub(super) async fn describe_topic_partitions(
     context: &Context,
     request: DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
     let broker = &context.shared.broker;
-    let mut names: Vec<String> = if request.topics.is_empty() {
-        broker
-            .topics()
-            .iter()
-            .map(|topic| topic.name().to_string())
-            .collect()
-    } else {
-        request
-            .topics
-            .iter()
-            .map(|topic| owned(&topic.name))
-            .collect()
-    };
+    let mut names = names(context, &request).await;
     names.sort_unstable();
     names.dedup();
     let limit = context.shared.config.describe_partitions_max;
@@ -138,6 +167,7 @@ pub(super) async fn describe_topic_partitions(
         .map(|at| (owned(&at.topic_name), convert::size(at.partition_index)));
     let mut response = DescribeTopicPartitionsResponse::default();
     for name in names {
+        context.room.step().await;
         let from = match &cursor {
             Some((topic, _)) if name < *topic => continue,
             Some((topic, from)) if name == *topic => *from,
@@ -162,6 +192,9 @@ pub(super) async fn describe_topic_partitions(
             });
             break;
         }
+        let memory = size_of::<DescribeTopicPartitionsResponsePartition>() + 2 * 32;
+        let shown = topic.partitions().len().saturating_sub(from).min(left);
+        context.room.take(shown * memory, shown * 48).await;
         let described = describe(&topic, from, left, context.shared.config.node_id);
         let shown = described.partitions.len();
         left -= shown;

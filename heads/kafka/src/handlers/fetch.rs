@@ -8,17 +8,22 @@ use base::{HashMap, TopicId};
 use broker::{Compression, Error, Partition, PartitionRead, Piece, Read, ReadOne, ReadRequest};
 use bytes::Bytes;
 use kafka_wire::messages::FetchRequest;
-use kafka_wire::{ApiKey, Decoder, ErrorCode, fetch as wire};
+use kafka_wire::{ApiKey, ErrorCode, fetch as wire};
 use net::head::{Close, Output};
 use uuid::Uuid;
 
 use super::Context;
 use crate::codec::{self, Reply};
 use crate::fetch_sessions::{Asked, Fetch, Key, Outcome, Problem, TopicKey, Wanted};
+use crate::room::Hold;
 use crate::{convert, error};
 
 /// How large an answer may be however little memory is left, in bytes.
 const SMALL_ANSWER: usize = 1 << 20;
+/// What a partition of a fetch takes in memory from the request to the answer, but for records.
+const PART: usize = 1024;
+/// How long a fetch of many partitions waits where memory is short.
+const SHORT_WAIT: Duration = Duration::from_millis(100);
 
 /// What a fetch found, to be written.
 #[derive(Debug)]
@@ -96,22 +101,13 @@ impl FetchReply {
 /// Reads, and waits as long as the client wants.
 pub(super) async fn fetch(context: Context, body: Bytes) -> Option<Reply> {
     let version = context.version();
-    let request = match FetchRequest::decode(&mut Decoder::new(body), version) {
+    let request = match FetchRequest::decode(&mut context.decoder(body), version) {
         Ok(request) => request,
         Err(error) => {
             context.shared.metrics.refused.inc();
             return Some(Reply::Close(codec::malformed(error)));
         }
     };
-    let partitions: usize = request
-        .topics
-        .iter()
-        .map(|topic| topic.partitions.len())
-        .sum();
-    if partitions > context.shared.config.partitions_per_request_max {
-        let limit = Close::Limit("kafka.partitions_per_request_max");
-        return Some(Reply::Close(limit));
-    }
     let mut reply = FetchReply {
         version,
         correlation_id: context.header.correlation_id,
@@ -121,18 +117,21 @@ pub(super) async fn fetch(context: Context, body: Bytes) -> Option<Reply> {
         topics: Vec::new(),
     };
     let wants_session = request.session_epoch == 0;
+    let want = Want::of(&request);
+    let asked = asked(&request, version);
+    // It may be a long wait: what the request was made of is not kept for it.
+    drop(request);
     let now = context.shared.broker.clock().now();
-    match context
-        .shared
-        .fetch_sessions
-        .begin(asked(&request, version), now)
-    {
+    match context.shared.fetch_sessions.begin(asked, now) {
         Ok(fetch) => {
             if wants_session && fetch.id == 0 {
                 context.shared.metrics.fetch_sessions_full.inc();
             }
             reply.session_id = fetch.id;
-            reply.topics = read(&context, &request, &fetch).await;
+            match read(&context, &want, &fetch).await {
+                Some(topics) => reply.topics = topics,
+                None => return Some(Reply::Close(Close::Memory)),
+            }
         }
         Err(problem) => {
             reply.error_code = match problem {
@@ -144,6 +143,23 @@ pub(super) async fn fetch(context: Context, body: Bytes) -> Option<Reply> {
         }
     }
     Some(Reply::Fetch(Box::new(reply)))
+}
+
+/// How much a fetch wants, and how long it waits for it.
+struct Want {
+    min_bytes: usize,
+    max_bytes: usize,
+    max_wait: Duration,
+}
+
+impl Want {
+    fn of(request: &FetchRequest) -> Self {
+        Self {
+            min_bytes: convert::size(request.min_bytes),
+            max_bytes: convert::size(request.max_bytes),
+            max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+        }
+    }
 }
 
 fn asked(request: &FetchRequest, version: i16) -> Asked {
@@ -188,7 +204,13 @@ fn asked(request: &FetchRequest, version: i16) -> Asked {
 }
 
 /// The partitions of a fetch: found ones are read together, the others have an error.
-async fn read(context: &Context, request: &FetchRequest, fetch: &Fetch) -> Vec<FetchedTopic> {
+/// `None` when there is no room for them.
+async fn read(context: &Context, want: &Want, fetch: &Fetch) -> Option<Vec<FetchedTopic>> {
+    let max_wait = match context.room.hold(fetch.parts.len() * PART) {
+        Hold::Long => want.max_wait,
+        Hold::Briefly => want.max_wait.min(SHORT_WAIT),
+        Hold::Not => return None,
+    };
     let mut found = Vec::with_capacity(fetch.parts.len());
     let mut parts = Vec::with_capacity(fetch.parts.len());
     let mut failed = false;
@@ -215,9 +237,9 @@ async fn read(context: &Context, request: &FetchRequest, fetch: &Fetch) -> Vec<F
         .broker
         .read(ReadRequest {
             parts,
-            min_bytes: convert::size(request.min_bytes),
-            max_bytes: convert::size(request.max_bytes).min(limit),
-            max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+            min_bytes: want.min_bytes,
+            max_bytes: want.max_bytes.min(limit),
+            max_wait,
             at_once: failed || fetch.parts.is_empty(),
         })
         .await;
@@ -241,7 +263,7 @@ async fn read(context: &Context, request: &FetchRequest, fetch: &Fetch) -> Vec<F
             topics.push(&key.0, fetched);
         }
     }
-    topics.list
+    Some(topics.list)
 }
 
 /// Partitions put under their topics, in order.

@@ -44,25 +44,30 @@ pub(super) async fn list_groups(
                 .iter()
                 .any(|wanted| wanted.eq_ignore_ascii_case(name))
     };
-    let groups = context
-        .shared
-        .broker
-        .groups()
-        .list()
-        .into_iter()
-        .filter_map(|group| {
-            let state = state_name(group.state);
-            let wanted =
-                matches(&request.states_filter, state) && matches(&request.types_filter, "classic");
-            wanted.then(|| ListedGroup {
-                group_id: group.name.into(),
-                protocol_type: group.protocol_type.into(),
-                group_state: Str::from_static(state),
-                group_type: Str::from_static("classic"),
-            })
+    let known = context.shared.broker.groups();
+    let size = known.list_size();
+    context.room.take(size, 0).await;
+    let mut groups = Vec::new();
+    for group in known.list() {
+        let state = state_name(group.state);
+        let wanted =
+            matches(&request.states_filter, state) && matches(&request.types_filter, "classic");
+        if !wanted {
+            continue;
+        }
+        let texts = group.name.len() + group.protocol_type.len();
+        // The list may have room for twice as many.
+        let memory = 2 * size_of::<ListedGroup>() + texts;
+        context.room.take(memory, texts + 64).await;
+        groups.push(ListedGroup {
+            group_id: group.name.into(),
+            protocol_type: group.protocol_type.into(),
+            group_state: Str::from_static(state),
+            group_type: Str::from_static("classic"),
         });
+    }
     ListGroupsResponse {
-        groups: groups.collect(),
+        groups,
         ..ListGroupsResponse::default()
     }
 }
@@ -71,26 +76,32 @@ pub(super) async fn describe_groups(
     context: &Context,
     request: DescribeGroupsRequest,
 ) -> DescribeGroupsResponse {
-    let groups = context.shared.broker.groups();
-    let describe = |group_id: Str| match groups.describe(&group_id) {
-        Some(group) => DescribedGroup {
-            authorized_operations: Operations::GROUP.when(request.include_authorized_operations),
-            ..described(group_id, group)
-        },
-        None => DescribedGroup {
-            // Up to version 5 a group that does not exist is a dead one.
-            error_code: if context.version() >= 6 {
-                ErrorCode::GroupIdNotFound.code()
-            } else {
-                0
+    let known = context.shared.broker.groups();
+    let mut groups = Vec::with_capacity(request.groups.len());
+    for group_id in request.groups {
+        // The engine counts for a member and its texts what they take here twice over.
+        let (size, _) = known.sizes(&group_id);
+        context.room.take(size, size).await;
+        groups.push(match known.describe(&group_id) {
+            Some(group) => DescribedGroup {
+                authorized_operations: Operations::GROUP
+                    .when(request.include_authorized_operations),
+                ..described(group_id, group)
             },
-            error_message: Some(Str::from(format!("Group {group_id} not found."))),
-            group_id,
-            group_state: Str::from_static("Dead"),
-            ..DescribedGroup::default()
-        },
-    };
-    let groups = request.groups.into_iter().map(describe).collect();
+            None => DescribedGroup {
+                // Up to version 5 a group that does not exist is a dead one.
+                error_code: if context.version() >= 6 {
+                    ErrorCode::GroupIdNotFound.code()
+                } else {
+                    0
+                },
+                error_message: Some(Str::from(format!("Group {group_id} not found."))),
+                group_id,
+                group_state: Str::from_static("Dead"),
+                ..DescribedGroup::default()
+            },
+        });
+    }
     DescribeGroupsResponse {
         groups,
         ..DescribeGroupsResponse::default()
@@ -137,7 +148,16 @@ pub(super) async fn delete_groups(
     request: DeleteGroupsRequest,
 ) -> DeleteGroupsResponse {
     let mut response = DeleteGroupsResponse::default();
+    let mut seen = BTreeSet::new();
     for group_id in request.groups_names {
+        // What is named twice is deleted and answered once, as Kafka does.
+        if !seen.insert(group_id.clone()) {
+            continue;
+        }
+        // A record for each offset, twice: by itself and in its batch.
+        let (_, offsets) = context.shared.broker.groups().sizes(&group_id);
+        let names = offsets / 128 * group_id.len();
+        context.room.take(2 * (offsets + names), 0).await;
         let deleted = context.shared.broker.groups().delete(&group_id).await;
         let error_code = deleted.map_or_else(|error| group_code(&error).code(), |()| 0);
         response.results.push(DeletableGroupResult {
@@ -149,17 +169,16 @@ pub(super) async fn delete_groups(
 }
 
 /// The topics that a group's members read; `None` when that cannot be known.
-fn subscribed(group: &Described) -> Option<BTreeSet<String>> {
+fn subscribed(group: &Described, elements_max: usize) -> Option<BTreeSet<String>> {
     let mut topics = BTreeSet::new();
     for member in &group.members {
         let (version, _) = member.metadata.split_first_chunk::<2>()?;
         let version = i16::from_be_bytes(*version).clamp(0, 3);
-        let mut decoder = Decoder::new(member.metadata.slice(2..));
-        let subscription = ConsumerProtocolSubscription::decode(&mut decoder, version)
+        let decoder = || Decoder::new(member.metadata.slice(2..)).with_elements_max(elements_max);
+        let subscription = ConsumerProtocolSubscription::decode(&mut decoder(), version)
             .or_else(|_| {
                 // What every version begins with.
-                let mut decoder = Decoder::new(member.metadata.slice(2..));
-                ConsumerProtocolSubscription::decode(&mut decoder, 0)
+                ConsumerProtocolSubscription::decode(&mut decoder(), 0)
             })
             .ok()?;
         topics.extend(subscription.topics.iter().map(owned));
@@ -180,16 +199,24 @@ pub(super) async fn offset_delete(
     if request.group_id.is_empty() {
         return refused(&GroupError::InvalidGroup);
     }
+    let size = groups.sizes(&request.group_id).0;
+    let names = request.topics.iter().map(|topic| {
+        let name = topic.name.len() + request.group_id.len();
+        topic.partitions.len().saturating_mul(3 * name)
+    });
+    context.room.take(2 * size + names.sum::<usize>(), 0).await;
     let Some(group) = groups.describe(&request.group_id) else {
         return refused(&GroupError::NotFound);
     };
     let readable = group.members.is_empty() || group.protocol_type == CONSUMER;
-    let Some(read) = subscribed(&group).filter(|_| readable) else {
+    let elements_max = context.shared.config.elements_per_request_max;
+    let Some(read) = subscribed(&group, elements_max).filter(|_| readable) else {
         return refused(&GroupError::NonEmpty);
     };
     let mut response = OffsetDeleteResponse::default();
     let mut dead = Vec::new();
     for topic in request.topics {
+        context.room.step().await;
         let in_use = read.contains(topic.name.as_str());
         let partition = |index: i32| {
             let error_code = if in_use {

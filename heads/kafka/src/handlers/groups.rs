@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broker::group::{Committed, GroupError, Join, Leaving, Sync};
+use broker::group::{Committed, GroupError, Join, Joined, JoinedMember, Leaving, Sync};
 use kafka_wire::messages::find_coordinator_response::Coordinator;
 use kafka_wire::messages::join_group_response::JoinGroupResponseMember;
 use kafka_wire::messages::leave_group_response::MemberResponse;
@@ -77,6 +77,7 @@ pub(super) async fn find_coordinator(
             error_message: None,
         },
     };
+    context.room.take(0, keys.len() * host.len()).await;
     let coordinators: Vec<_> = keys.into_iter().map(found).collect();
     let Some(first) = coordinators.first().cloned() else {
         return FindCoordinatorResponse::default();
@@ -124,25 +125,7 @@ pub(super) async fn join_group(context: &Context, request: JoinGroupRequest) -> 
         .join(&request.group_id, join)
         .await
     {
-        Ok(joined) => JoinGroupResponse {
-            error_code: 0,
-            generation_id: joined.generation,
-            protocol_type: text(joined.protocol_type),
-            protocol_name: text(joined.protocol),
-            leader: joined.leader.into(),
-            skip_assignment: joined.skip_assignment,
-            member_id: joined.member_id.into(),
-            members: joined
-                .members
-                .into_iter()
-                .map(|member| JoinGroupResponseMember {
-                    member_id: member.id.into(),
-                    group_instance_id: text(member.instance_id),
-                    metadata: member.metadata,
-                })
-                .collect(),
-            ..JoinGroupResponse::default()
-        },
+        Ok(joined) => told_joined(context, joined).await,
         Err(error) => {
             let member_id = if let GroupError::MemberIdRequired(id) = &error {
                 id.as_str().into()
@@ -156,6 +139,37 @@ pub(super) async fn join_group(context: &Context, request: JoinGroupRequest) -> 
                 ..JoinGroupResponse::default()
             }
         }
+    }
+}
+
+/// What a member is told when its round begins; the leader is told of all the others.
+async fn told_joined(context: &Context, joined: Joined) -> JoinGroupResponse {
+    let size = |member: &JoinedMember| {
+        let instance = member.instance_id.as_ref().map_or(0, String::len);
+        member.id.len() + instance + member.metadata.len() + 32
+    };
+    let sent: usize = joined.members.iter().map(size).sum();
+    let count = joined.members.len();
+    let memory = count * size_of::<JoinGroupResponseMember>();
+    context.room.take(memory, sent).await;
+    JoinGroupResponse {
+        error_code: 0,
+        generation_id: joined.generation,
+        protocol_type: text(joined.protocol_type),
+        protocol_name: text(joined.protocol),
+        leader: joined.leader.into(),
+        skip_assignment: joined.skip_assignment,
+        member_id: joined.member_id.into(),
+        members: joined
+            .members
+            .into_iter()
+            .map(|member| JoinGroupResponseMember {
+                member_id: member.id.into(),
+                group_instance_id: text(member.instance_id),
+                metadata: member.metadata,
+            })
+            .collect(),
+        ..JoinGroupResponse::default()
     }
 }
 
@@ -184,12 +198,15 @@ pub(super) async fn sync_group(context: &Context, request: SyncGroupRequest) -> 
         .sync(&request.group_id, sync)
         .await
     {
-        Ok(synced) => SyncGroupResponse {
-            protocol_type: text(synced.protocol_type),
-            protocol_name: text(synced.protocol),
-            assignment: synced.assignment,
-            ..SyncGroupResponse::default()
-        },
+        Ok(synced) => {
+            context.room.take(0, synced.assignment.len()).await;
+            SyncGroupResponse {
+                protocol_type: text(synced.protocol_type),
+                protocol_name: text(synced.protocol),
+                assignment: synced.assignment,
+                ..SyncGroupResponse::default()
+            }
+        }
         Err(error) => {
             let error_code = group_code(&error).code();
             SyncGroupResponse {
@@ -294,6 +311,16 @@ fn committed(asked: &OffsetCommitRequestPartition) -> Committed {
     )
 }
 
+/// What the names take in the records of a commit, in bytes: each offset becomes one with both names
+/// in it, and a batch holds all of them once more.
+fn names_size(request: &OffsetCommitRequest) -> usize {
+    let topics = request.topics.iter().map(|topic| {
+        let name = topic.name.len() + request.group_id.len();
+        topic.partitions.len().saturating_mul(4 * name)
+    });
+    topics.sum()
+}
+
 pub(super) async fn offset_commit(
     context: &Context,
     request: OffsetCommitRequest,
@@ -302,11 +329,13 @@ pub(super) async fn offset_commit(
     // Only versions up to 4 say how long; -1 is as long as others.
     let keep = Some(request.retention_time_ms).filter(|ms| *ms >= 0);
     let kept_until = keep.map(|ms| broker.clock().unix_ms().saturating_add(ms));
+    context.room.take(names_size(&request), 0).await;
     let mut offsets = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     // Where in the answer the outcome of each offset goes.
     let mut places = Vec::new();
     for (at, topic) in request.topics.iter().enumerate() {
+        context.room.step().await;
         let known = broker.topic(&topic.name);
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for (within, asked) in topic.partitions.iter().enumerate() {
@@ -329,9 +358,8 @@ pub(super) async fn offset_commit(
                 error_code,
             });
         }
-        let name = topic.name.clone();
         topics.push(OffsetCommitResponseTopic {
-            name,
+            name: topic.name.clone(),
             partitions,
             ..Default::default()
         });
@@ -375,38 +403,53 @@ fn told(committed: Option<Committed>) -> (i64, i32, Option<Str>) {
 /// The topics asked about with their partitions; `None` is all that the group has.
 type Asked = Option<Vec<(Str, Vec<i32>)>>;
 
-fn fetched(context: &Context, group: &str, asked: Asked) -> Vec<of::OffsetFetchResponseTopics> {
+/// What a partition takes in an answer, in memory (in the form of old versions, too) and as sent,
+/// without its text.
+const POSITION: (usize, usize) = (2 * size_of::<of::OffsetFetchResponsePartitions>(), 32);
+
+async fn fetched(
+    context: &Context,
+    group: &str,
+    asked: Asked,
+) -> Vec<of::OffsetFetchResponseTopics> {
+    let room = &context.room;
     let groups = context.shared.broker.groups();
-    let asked = asked.unwrap_or_else(|| {
-        let mut all: Vec<(Str, Vec<i32>)> = Vec::new();
-        for (topic, partition, _) in groups.all_committed(group) {
-            match all.last_mut() {
-                Some((last, partitions)) if *last == topic.as_str() => partitions.push(partition),
-                _ => all.push((topic.into(), vec![partition])),
-            }
+    let known = groups.positions(group);
+    let asked = match (asked, &known) {
+        (Some(asked), _) => asked,
+        (None, None) => Vec::new(),
+        (None, Some(known)) => {
+            room.take(known.partitions_size(), 0).await;
+            let all = known.partitions().into_iter();
+            all.map(|(topic, partitions)| (topic.into(), partitions))
+                .collect()
         }
-        all
-    });
-    let topic = |(name, indexes): (Str, Vec<i32>)| {
-        let partition = |index: i32| {
-            let (committed_offset, committed_leader_epoch, metadata) =
-                told(groups.committed(group, &name, index));
-            of::OffsetFetchResponsePartitions {
+    };
+    let mut topics = Vec::with_capacity(asked.len());
+    for (name, indexes) in asked {
+        let mut partitions = Vec::with_capacity(indexes.len());
+        room.take(size_of::<of::OffsetFetchResponseTopics>(), name.len() + 32)
+            .await;
+        for index in indexes {
+            let position = known.as_ref().and_then(|known| known.get(&name, index));
+            let text = position.as_ref().map_or(0, |at| at.metadata.len());
+            room.take(POSITION.0 + text, POSITION.1 + text).await;
+            let (committed_offset, committed_leader_epoch, metadata) = told(position);
+            partitions.push(of::OffsetFetchResponsePartitions {
                 partition_index: index,
                 committed_offset,
                 committed_leader_epoch,
                 metadata,
                 error_code: 0,
-            }
-        };
-        let partitions = indexes.into_iter().map(partition).collect();
-        of::OffsetFetchResponseTopics {
+            });
+        }
+        topics.push(of::OffsetFetchResponseTopics {
             name,
             partitions,
             ..Default::default()
-        }
-    };
-    asked.into_iter().map(topic).collect()
+        });
+    }
+    topics
 }
 
 pub(super) async fn offset_fetch(
@@ -414,22 +457,21 @@ pub(super) async fn offset_fetch(
     request: OffsetFetchRequest,
 ) -> OffsetFetchResponse {
     if context.version() >= 8 {
-        let answer =
-            |group: kafka_wire::messages::offset_fetch_request::OffsetFetchRequestGroup| {
-                let asked: Asked = group.topics.map(|topics| {
-                    topics
-                        .into_iter()
-                        .map(|t| (t.name, t.partition_indexes))
-                        .collect()
-                });
-                let topics = fetched(context, &group.group_id, asked);
-                of::OffsetFetchResponseGroup {
-                    group_id: group.group_id,
-                    topics,
-                    error_code: 0,
-                }
-            };
-        let groups = request.groups.into_iter().map(answer).collect();
+        let mut groups = Vec::with_capacity(request.groups.len());
+        for group in request.groups {
+            let asked: Asked = group.topics.map(|topics| {
+                topics
+                    .into_iter()
+                    .map(|t| (t.name, t.partition_indexes))
+                    .collect()
+            });
+            let topics = fetched(context, &group.group_id, asked).await;
+            groups.push(of::OffsetFetchResponseGroup {
+                group_id: group.group_id,
+                topics,
+                error_code: 0,
+            });
+        }
         return OffsetFetchResponse {
             groups,
             ..OffsetFetchResponse::default()
@@ -456,6 +498,7 @@ pub(super) async fn offset_fetch(
             .collect(),
     };
     let topics = fetched(context, &request.group_id, asked)
+        .await
         .into_iter()
         .map(old)
         .collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::TopicId;
+use base::{HashSet, TopicId};
 use broker::{NewTopic, Topic};
 use kafka_wire::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -13,6 +13,11 @@ use kafka_wire::{ErrorCode, Str};
 use super::Context;
 use crate::convert::Operations;
 use crate::{convert, error};
+
+/// What a partition takes in an answer, in memory (its replicas are lists of one) and as sent.
+const PARTITION: (usize, usize) = (size_of::<MetadataResponsePartition>() + 2 * 32, 48);
+/// What a topic does, with its name.
+const TOPIC: (usize, usize) = (size_of::<MetadataResponseTopic>() + 512, 320);
 
 pub(super) async fn metadata(context: &Context, request: MetadataRequest) -> MetadataResponse {
     let shared = &context.shared;
@@ -26,14 +31,17 @@ pub(super) async fn metadata(context: &Context, request: MetadataRequest) -> Met
         Some(named) => version == 0 && named.is_empty(),
     };
     if all {
-        topics = shared
-            .broker
-            .topics()
-            .iter()
-            .map(|topic| describe(topic, node_id))
-            .collect();
+        for topic in shared.broker.topics() {
+            topics.push(describe(context, &topic).await);
+        }
     } else {
+        let mut seen = HashSet::default();
         for asked in request.topics.unwrap_or_default() {
+            // What is asked about twice is answered once, as Kafka does.
+            if !seen.insert((asked.name.clone(), asked.topic_id)) {
+                continue;
+            }
+            context.room.step().await;
             let wanted = match asked.name {
                 // Ids came to this request with version 10, to be asked for with version 12.
                 name if version < 12 && (name.is_none() || !asked.topic_id.is_nil()) => {
@@ -44,7 +52,7 @@ pub(super) async fn metadata(context: &Context, request: MetadataRequest) -> Met
                     }
                 }
                 Some(name) => by_name(context, &name, request.allow_auto_topic_creation).await,
-                None => by_id(context, asked.topic_id),
+                None => by_id(context, asked.topic_id).await,
             };
             topics.push(wanted);
         }
@@ -71,7 +79,6 @@ pub(super) async fn metadata(context: &Context, request: MetadataRequest) -> Met
 
 async fn by_name(context: &Context, name: &Str, may_create: bool) -> MetadataResponseTopic {
     let broker = &context.shared.broker;
-    let node_id = context.shared.config.node_id;
     let failed = |code: ErrorCode| MetadataResponseTopic {
         error_code: code.code(),
         name: Some(name.clone()),
@@ -96,14 +103,14 @@ async fn by_name(context: &Context, name: &Str, may_create: bool) -> MetadataRes
         Err(error) => Err(error),
     };
     match found {
-        Ok(topic) => describe(&topic, node_id),
+        Ok(topic) => describe(context, &topic).await,
         Err(error) => failed(error::code(&error)),
     }
 }
 
-fn by_id(context: &Context, id: uuid::Uuid) -> MetadataResponseTopic {
+async fn by_id(context: &Context, id: uuid::Uuid) -> MetadataResponseTopic {
     match context.shared.broker.topic_by_id(TopicId(id)) {
-        Ok(topic) => describe(&topic, context.shared.config.node_id),
+        Ok(topic) => describe(context, &topic).await,
         Err(_) => MetadataResponseTopic {
             error_code: ErrorCode::UnknownTopicId.code(),
             name: None,
@@ -113,8 +120,14 @@ fn by_id(context: &Context, id: uuid::Uuid) -> MetadataResponseTopic {
     }
 }
 
-fn describe(topic: &Arc<Topic>, node_id: i32) -> MetadataResponseTopic {
+async fn describe(context: &Context, topic: &Arc<Topic>) -> MetadataResponseTopic {
+    let node_id = context.shared.config.node_id;
     let partitions = topic.partitions();
+    let count = partitions.len();
+    context
+        .room
+        .take(TOPIC.0 + count * PARTITION.0, TOPIC.1 + count * PARTITION.1)
+        .await;
     MetadataResponseTopic {
         error_code: 0,
         name: Some((&**topic.name()).into()),

@@ -38,6 +38,7 @@ pub(super) async fn list_offsets(
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in topic.partitions {
+            context.room.step().await;
             let found = look_up(context, &topic.name, &asked).await;
             let mut answer = ListOffsetsPartitionResponse {
                 partition_index: asked.partition_index,
@@ -117,11 +118,11 @@ pub(super) async fn offset_for_leader_epoch(
 ) -> OffsetForLeaderEpochResponse {
     let mut response = OffsetForLeaderEpochResponse::default();
     for asked in request.topics {
-        let ends = asked
-            .partitions
-            .iter()
-            .map(|wanted| end_of(context, &asked.topic, wanted));
-        let partitions = ends.collect();
+        let mut partitions = Vec::with_capacity(asked.partitions.len());
+        for wanted in &asked.partitions {
+            context.room.step().await;
+            partitions.push(end_of(context, &asked.topic, wanted));
+        }
         response.topics.push(OffsetForLeaderTopicResult {
             topic: asked.topic,
             partitions,

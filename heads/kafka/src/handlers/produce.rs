@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use broker::{Ack, Appended, BatchProblem, Error, Partition, Topic};
 use bytes::Bytes;
 use kafka_wire::produce::{self as wire, Outcome, Part, Request};
-use kafka_wire::{ApiKey, Decoder, ErrorCode, Str};
+use kafka_wire::{ApiKey, ErrorCode, Str};
 use net::head::{Close, Output};
 
 use super::Context;
@@ -61,7 +61,7 @@ impl Drop for Deferred {
 /// Appends, unless earlier requests of the connection still wait for room.
 pub(super) fn start(context: Context, body: Bytes) -> Pending {
     let version = context.version();
-    let request = match Request::decode(&mut Decoder::new(body), version) {
+    let request = match Request::decode(&mut context.decoder(body), version) {
         Ok(request) => request,
         Err(error) => {
             context.shared.metrics.refused.inc();
@@ -70,10 +70,6 @@ pub(super) fn start(context: Context, body: Bytes) -> Pending {
             )))));
         }
     };
-    if request.parts.len() > context.shared.config.partitions_per_request_max {
-        let limit = Close::Limit("kafka.partitions_per_request_max");
-        return Box::pin(std::future::ready(Some(Reply::Close(limit))));
-    }
     let mut wait = context.connection.deferred.load(Ordering::Acquire) > 0;
     let mut topics = Topics::default();
     let mut steps = Vec::with_capacity(request.parts.len());

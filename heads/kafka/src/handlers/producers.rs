@@ -1,5 +1,6 @@
 //! Idempotent producers: their ids, and what is known of them.
 
+use broker::ProducerInfo;
 use kafka_wire::messages::describe_producers_response::{
     PartitionResponse, ProducerState, TopicResponse,
 };
@@ -11,6 +12,11 @@ use kafka_wire::{ErrorCode, Str};
 
 use super::Context;
 use crate::error;
+
+/// What a producer takes in an answer, in memory (as the engine lists it, too) and as sent.
+const PRODUCER: (usize, usize) = (size_of::<ProducerState>() + size_of::<ProducerInfo>(), 48);
+/// The longest sentence about what is wrong with a partition.
+const SENTENCE: usize = 512;
 
 pub(super) async fn init_producer_id(
     context: &Context,
@@ -44,9 +50,14 @@ pub(super) async fn describe_producers(
 ) -> DescribeProducersResponse {
     let mut response = DescribeProducersResponse::default();
     for topic in request.topics {
-        let describe = |index: &i32| {
+        let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
+        for index in &topic.partition_indexes {
             let found = context.shared.broker.topic(&topic.name);
             let partition = found.and_then(|topic| topic.partition(*index));
+            let count = partition.as_ref().map_or(0, |p| p.producers_count());
+            let (memory, sent) = (count * PRODUCER.0, count * PRODUCER.1);
+            let sentence = if partition.is_err() { SENTENCE } else { 0 };
+            context.room.take(memory + sentence, sent + sentence).await;
             let mut answer = PartitionResponse {
                 partition_index: *index,
                 ..PartitionResponse::default()
@@ -70,9 +81,8 @@ pub(super) async fn describe_producers(
                         .collect();
                 }
             }
-            answer
-        };
-        let partitions = topic.partition_indexes.iter().map(describe).collect();
+            partitions.push(answer);
+        }
         response.topics.push(TopicResponse {
             name: topic.name.clone(),
             partitions,

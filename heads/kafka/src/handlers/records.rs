@@ -16,6 +16,7 @@ pub(super) async fn delete_records(
     for topic in request.topics {
         let mut partitions = Vec::new();
         for asked in topic.partitions {
+            context.room.step().await;
             let found = context.shared.broker.topic(&topic.name);
             let mut answer = DeleteRecordsPartitionResult {
                 partition_index: asked.partition_index,

@@ -15,7 +15,7 @@ use kafka_wire::messages::{
 use kafka_wire::{ErrorCode, Str};
 use uuid::Uuid;
 
-use super::Context;
+use super::{Context, configs};
 use crate::convert::{self, owned};
 use crate::error;
 
@@ -41,7 +41,21 @@ pub(super) async fn create_topics(
     let mut response = CreateTopicsResponse::default();
     let twice = repeated(request.topics.iter().map(|topic| topic.name.as_str()));
     let mut refused = BTreeSet::new();
+    // For all of them before anything is made: what is made is answered.
+    let own: usize = request
+        .topics
+        .iter()
+        .flat_map(|topic| &topic.configs)
+        .map(|entry| entry.value.as_ref().map_or(0, |value| value.len()))
+        .sum();
+    let size = config_size(&context.shared.broker);
+    let count = request.topics.len();
+    context
+        .room
+        .take(own + count * size.0, own + count * size.1)
+        .await;
     for topic in request.topics {
+        context.room.step().await;
         let name = topic.name.clone();
         let created = if twice.contains(name.as_str()) {
             if !refused.insert(owned(&name)) {
@@ -67,6 +81,19 @@ pub(super) async fn create_topics(
             }));
     }
     response
+}
+
+/// What the settings of a new topic take in an answer, in memory and as sent, but for those that
+/// the request brings.
+fn config_size(broker: &Broker) -> (usize, usize) {
+    let mut size = (0, 0);
+    for key in topic_config::KEYS {
+        let operator = broker.config().defaults.get(key.name);
+        let value = operator.map_or(0, String::len).max(key.default.len());
+        size.0 += size_of::<CreatableTopicConfigs>() + 32 + value;
+        size.1 += key.name.len() + value + 8;
+    }
+    size
 }
 
 async fn create(
@@ -99,12 +126,12 @@ async fn create(
         .map_err(|e| refusal(&e))?;
     let config = created.config();
     let configs = topic_config::KEYS.iter().map(|key| {
-        let set = config.set.get(key.name);
+        let (value, config_source) = configs::value(broker, &config, key);
         CreatableTopicConfigs {
             name: Str::from_static(key.name),
-            value: Some(set.map_or_else(|| Str::from_static(key.default), |v| v.as_str().into())),
+            value: Some(value.into()),
             read_only: false,
-            config_source: if set.is_some() { 1 } else { 5 },
+            config_source,
             is_sensitive: false,
         }
     });
@@ -200,6 +227,7 @@ pub(super) async fn delete_topics(
     let twice = named_twice(broker, &wanted);
     let mut refused = BTreeSet::new();
     for (name, id) in wanted {
+        context.room.step().await;
         let found = match (&name, id.is_nil()) {
             (Some(_), false) => invalid("both name and id"),
             (None, true) => invalid("neither name nor id"),
@@ -262,6 +290,7 @@ pub(super) async fn create_partitions(
     let twice = repeated(request.topics.iter().map(|topic| topic.name.as_str()));
     let mut refused = BTreeSet::new();
     for topic in request.topics {
+        context.room.step().await;
         let assigned = topic.assignments.unwrap_or_default();
         let assigned: Vec<_> = assigned.into_iter().map(|a| a.broker_ids).collect();
         let outcome = if twice.contains(topic.name.as_str()) {

@@ -4,17 +4,20 @@ use kafka_wire::messages as m;
 use kafka_wire::messages::alter_configs_request as ac;
 use kafka_wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_wire::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_wire::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_wire::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use kafka_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
+use kafka_wire::messages::metadata_request::MetadataRequestTopic;
 use kafka_wire::messages::offset_delete_request::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
 use kafka_wire::{ErrorCode, Str};
+use net::head::Close;
 
 use super::groups::{enter, join, prompt, sync};
-use super::harness::{Client, on_server, with};
+use super::harness::{Client, Settings, on_server, with};
 use super::messages::{batch, produce};
 
 const TOPIC: i8 = 2;
@@ -469,6 +472,94 @@ fn topics_are_described_page_by_page() {
                 vec!["c2"]
             ]
         );
+    });
+}
+
+#[test]
+fn only_the_brokers_are_described() {
+    on_server(async |server| {
+        let mut client = server.client();
+        for (version, kind, code, brokers) in [
+            (0, 2, 0, 1),
+            (1, 1, 0, 1),
+            (1, 2, ErrorCode::MismatchedEndpointType.code(), 0),
+            (2, 3, ErrorCode::UnsupportedEndpointType.code(), 0),
+        ] {
+            let request = m::DescribeClusterRequest {
+                endpoint_type: kind,
+                ..Default::default()
+            };
+            let answer = client.ask(version, request).await;
+            let told = (answer.error_code, answer.brokers.len());
+            assert_eq!(told, (code, brokers), "{version} {kind}");
+        }
+    });
+}
+
+#[test]
+fn what_is_asked_about_twice_is_answered_once() {
+    on_server(async |server| {
+        server.topic("orders", 3, &[]).await;
+        let mut client = server.client();
+        let asked = |partitions: &[i32]| DescribableLogDirTopic {
+            topic: "orders".into(),
+            partitions: partitions.to_vec(),
+        };
+        let request = m::DescribeLogDirsRequest {
+            topics: Some(vec![asked(&[2, 0, 2, 7]), asked(&[0])]),
+        };
+        let answer = client.ask(4, request).await;
+        let topics = &answer.results[0].topics;
+        let told: Vec<_> = topics
+            .iter()
+            .flat_map(|topic| topic.partitions.iter().map(|p| p.partition_index))
+            .collect();
+        assert_eq!((topics.len(), told), (1, vec![0, 2]));
+        let request = m::DeleteGroupsRequest {
+            groups_names: vec!["none".into(), "none".into()],
+        };
+        assert_eq!(client.ask(1, request).await.results.len(), 1);
+        let topic = MetadataRequestTopic {
+            name: Some("orders".into()),
+            ..Default::default()
+        };
+        let request = m::MetadataRequest {
+            topics: Some(vec![topic; 3]),
+            ..Default::default()
+        };
+        assert_eq!(client.ask(9, request).await.topics.len(), 1);
+    });
+}
+
+#[test]
+fn an_answer_has_so_many_bytes_and_no_more() {
+    let kafka = crate::Config {
+        answer_bytes_max: base::ByteSize(1 << 20),
+        ..crate::Config::default()
+    };
+    let settings = Settings {
+        kafka,
+        ..Settings::default()
+    };
+    with(settings, async |server| {
+        server.topic("orders", 1, &[]).await;
+        let before = server.broker.ledger().used();
+        let asked = |count: usize| m::DescribeConfigsRequest {
+            resources: vec![describe(2, "orders", None).resources[0].clone(); count],
+            ..Default::default()
+        };
+        let mut client = server.client();
+        assert_eq!(client.ask(4, asked(10)).await.results.len(), 10);
+        let refused = client.try_ask(4, &asked(1000)).await.map(|_| ());
+        assert_eq!(refused, Err(Close::Limit("kafka.answer_bytes_max")));
+        assert_eq!(server.broker.ledger().used(), before, "nothing is kept");
+        // And where there is no memory for it.
+        let ledger = server.broker.ledger().clone();
+        let held = ledger.force_charge(ledger.limit());
+        let refused = server.client().try_ask(4, &asked(10)).await.map(|_| ());
+        assert_eq!(refused, Err(Close::Memory));
+        drop(held);
+        assert_eq!(server.client().ask(4, asked(10)).await.results.len(), 10);
     });
 }
 

@@ -272,9 +272,9 @@ fn only_a_produce_is_large() {
 }
 
 #[test]
-fn a_request_names_so_many_partitions_and_no_more() {
+fn a_request_names_so_many_things_and_no_more() {
     let kafka = Config {
-        partitions_per_request_max: 2,
+        elements_per_request_max: 3,
         ..Config::default()
     };
     let settings = Settings {
@@ -282,7 +282,7 @@ fn a_request_names_so_many_partitions_and_no_more() {
         ..Settings::default()
     };
     with(settings, async |server| {
-        let limit = Err(Close::Limit("kafka.partitions_per_request_max"));
+        let limit = Err(Close::Limit("kafka.elements_per_request_max"));
         let mut append = produce("none", 0, batch(1));
         let part = append.topic_data[0].partition_data[0].clone();
         append.topic_data[0].partition_data = vec![part; 2];

@@ -288,6 +288,43 @@ fn each_topic_of_a_creation_has_its_own_outcome() {
     });
 }
 
+#[test]
+fn a_new_topics_settings_are_told_with_where_they_come_from() {
+    let defaults = [("retention.ms", "7000"), ("segment.bytes", "5000000")];
+    let topics = broker::Config {
+        defaults: defaults
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+        ..broker::Config::default()
+    };
+    let settings = Settings {
+        topics,
+        ..Settings::default()
+    };
+    with(settings, async |server| {
+        let mut topic = created("orders", 1);
+        topic.configs = vec![CreatableTopicConfig {
+            name: "retention.ms".into(),
+            value: Some("9000".into()),
+        }];
+        let request = m::CreateTopicsRequest {
+            topics: vec![topic],
+            ..Default::default()
+        };
+        let answer = server.client().ask(7, request).await;
+        let configs = answer.topics[0].configs.as_ref().unwrap();
+        let told = |name: &str| {
+            let config = configs.iter().find(|config| config.name == name).unwrap();
+            let value = config.value.clone().unwrap();
+            (value.as_str().to_owned(), config.config_source)
+        };
+        // The topic's own, the operator's, the server's.
+        assert_eq!(told("retention.ms"), ("9000".to_owned(), 1));
+        assert_eq!(told("segment.bytes"), ("5000000".to_owned(), 4));
+        assert_eq!(told("cleanup.policy"), ("delete".to_owned(), 5));
+    });
+}
+
 fn grown(name: &str, count: i32, assigned: Option<usize>) -> CreatePartitionsTopic {
     let assignment = || CreatePartitionsAssignment {
         broker_ids: vec![1],

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use store::batch::{self, BatchBuilder, Compression};
 use tracing::warn;
 
-use super::Groups;
+use super::{Groups, Slot};
 use crate::broker::{Broker, Shared as BrokerShared};
 use crate::error::Error;
 use crate::group::TOPIC;
@@ -193,9 +194,13 @@ impl Groups {
     /// A group's offset of one partition.
     #[must_use]
     pub fn committed(&self, name: &str, topic: &str, partition: i32) -> Option<Committed> {
-        let slot = self.find(name)?;
-        let slot = slot.lock();
-        slot.group.offsets.get(topic, partition).cloned()
+        self.positions(name)?.get(topic, partition)
+    }
+
+    /// A group's offsets, to look at one after the other.
+    #[must_use]
+    pub fn positions(&self, name: &str) -> Option<Positions> {
+        self.find(name).map(Positions)
     }
 
     /// All of a group's offsets.
@@ -283,6 +288,49 @@ impl Groups {
             }
         }
         forgotten
+    }
+}
+
+/// How far a group has read, as it is at each look.
+#[derive(Clone, Debug)]
+pub struct Positions(Arc<Mutex<Slot>>);
+
+impl Positions {
+    /// The offset of one partition.
+    #[must_use]
+    pub fn get(&self, topic: &str, partition: i32) -> Option<Committed> {
+        self.0.lock().group.offsets.get(topic, partition).cloned()
+    }
+
+    /// What [`Positions::partitions`] takes in memory, in bytes: for whoever has to know before.
+    #[must_use]
+    pub fn partitions_size(&self) -> usize {
+        let slot = self.0.lock();
+        let mut last = "";
+        let mut size = 0;
+        for (topic, ..) in slot.group.offsets.iter() {
+            if topic != last {
+                size += 2 * size_of::<(String, Vec<i32>)>() + topic.len();
+                last = topic;
+            }
+            // The list may have room for twice as many.
+            size += 2 * size_of::<i32>();
+        }
+        size
+    }
+
+    /// The topics and partitions that have one.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<(String, Vec<i32>)> {
+        let slot = self.0.lock();
+        let mut all: Vec<(String, Vec<i32>)> = Vec::new();
+        for (topic, partition, _) in slot.group.offsets.iter() {
+            match all.last_mut() {
+                Some((last, partitions)) if last == topic => partitions.push(partition),
+                _ => all.push((topic.to_owned(), vec![partition])),
+            }
+        }
+        all
     }
 }
 
