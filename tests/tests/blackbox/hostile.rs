@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::client::{Kind, produce};
 use crate::server::Server;
 
+mod asks;
 mod bytes;
 mod memory;
 mod names;
