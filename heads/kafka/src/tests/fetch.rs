@@ -7,6 +7,7 @@ use kafka_wire::ErrorCode;
 use kafka_wire::messages as m;
 use kafka_wire::messages::fetch_request::ForgottenTopic;
 use kafka_wire::messages::fetch_response::PartitionData;
+use net::head::Close;
 use store::batch::{BatchBuilder, BatchHeader, Compression};
 
 use super::harness::{Client, START_MS, Server, Settings, on_server, park, run};
@@ -223,6 +224,39 @@ fn a_fetch_waits_for_enough_bytes_or_its_time() {
         request.max_wait_ms = i32::MAX;
         let answer = reader.ask(12, request).await;
         assert_eq!(parts(&answer).len(), 2);
+    });
+}
+
+#[test]
+fn a_fetch_of_much_waits_briefly_where_memory_is_short() {
+    on_server(async |server| {
+        server.topic("orders", 40, &[]).await;
+        let asked = || {
+            let mut request = fetch("orders", 0, 0);
+            request.max_wait_ms = 10_000;
+            let part = request.topics[0].partitions[0].clone();
+            request.topics[0].partitions = vec![part; 40];
+            request
+        };
+        let ledger = server.broker.ledger().clone();
+        let half = ledger.force_charge(ledger.limit() / 2);
+        let mut client = server.client();
+        let mut waiting = park(client.ask(12, asked())).await;
+        server.advance(Duration::from_millis(99)).await;
+        assert!(waiting.waits().await);
+        server.advance(Duration::from_millis(2)).await;
+        assert_eq!(parts(&waiting.done().await).len(), 40);
+        let rest = ledger.force_charge(ledger.limit() / 2);
+        let refused = server.client().try_ask(12, &asked()).await;
+        assert_eq!(refused.map(|_| ()), Err(Close::Memory));
+        // One partition finds a place always.
+        let one = server.client().ask(12, fetch("orders", 0, 0)).await;
+        assert_eq!(parts(&one)[0].error_code, 0);
+        drop((half, rest));
+        let mut client = server.client();
+        let mut waiting = park(client.ask(12, asked())).await;
+        server.advance(Duration::from_millis(9999)).await;
+        assert!(waiting.waits().await);
     });
 }
 
