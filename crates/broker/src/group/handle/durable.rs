@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use store::batch::{self, BatchBuilder, Compression};
 use tracing::warn;
 
+use super::line::Ticket;
 use super::{Groups, Slot};
 use crate::broker::{Broker, Shared as BrokerShared};
 use crate::error::Error;
@@ -18,6 +19,21 @@ use crate::group::state::{Group, State};
 use crate::partition::{Ack, Partition};
 
 type Record = (Vec<u8>, Option<Vec<u8>>);
+
+/// A write of a group that has its place.
+pub(super) struct Started {
+    broker: Arc<BrokerShared>,
+    pub(super) partition: Arc<Partition>,
+    pub(super) batch: Bytes,
+    pub(super) place: Place,
+}
+
+pub(super) enum Place {
+    /// In the log.
+    Log(crate::Appended),
+    /// Among those who wait for room.
+    Line(Ticket),
+}
 
 /// Java's `String.hashCode`, by which its tools find a group's partition.
 fn hash(name: &str) -> u32 {
@@ -54,36 +70,35 @@ impl Groups {
     ) -> impl Future<Output = Result<u64, GroupError>> + Send + use<> {
         let started = self.start_write(group, records);
         async move {
-            let (broker, partition, batch, appended) = started?;
-            let appended = match appended {
-                Some(appended) => appended,
-                None => loop {
-                    Broker::of(&broker).room().await;
-                    match partition.append(&batch) {
-                        Err(Error::Store(store::Error::Busy)) => {}
-                        other => break other?,
+            let Started {
+                broker,
+                partition,
+                batch,
+                place,
+            } = started?;
+            let appended = match place {
+                Place::Log(appended) => appended,
+                Place::Line(ticket) => {
+                    ticket.first().await;
+                    loop {
+                        Broker::of(&broker).room().await;
+                        match partition.append(&batch) {
+                            Err(Error::Store(store::Error::Busy)) => {}
+                            other => break other?,
+                        }
                     }
-                },
+                }
             };
             partition.acknowledged(&appended, Ack::Quorum).await?;
             Ok(appended.first.0)
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "used in one place")]
     pub(super) fn start_write(
         &self,
         group: &str,
         records: Vec<Record>,
-    ) -> Result<
-        (
-            Arc<BrokerShared>,
-            Arc<Partition>,
-            Bytes,
-            Option<crate::Appended>,
-        ),
-        GroupError,
-    > {
+    ) -> Result<Started, GroupError> {
         let broker = self.broker()?;
         let partition = Self::partition(&broker, group)?;
         let now_ms = self.0.clock.unix_ms();
@@ -93,11 +108,20 @@ impl Groups {
         }
         let unavailable = |e: batch::BatchError| GroupError::Unavailable(e.to_string());
         let batch = builder.build(Compression::None).map_err(unavailable)?;
-        match partition.append(&batch) {
-            Ok(appended) => Ok((broker, partition, batch, Some(appended))),
-            Err(Error::Store(store::Error::Busy)) => Ok((broker, partition, batch, None)),
-            Err(error) => Err(error.into()),
+        let mut place = None;
+        if !self.0.lines.has(group) {
+            match partition.append(&batch) {
+                Ok(appended) => place = Some(Place::Log(appended)),
+                Err(Error::Store(store::Error::Busy)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(Started {
+            broker,
+            partition,
+            batch,
+            place: place.unwrap_or_else(|| Place::Line(self.0.lines.join(group))),
+        })
     }
 
     pub(super) fn save_in_background(&self, group: &Group) {
