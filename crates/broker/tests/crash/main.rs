@@ -9,6 +9,7 @@
     reason = "a test ends where something unexpected is met"
 )]
 
+mod commits;
 mod damage;
 mod history;
 mod machine;

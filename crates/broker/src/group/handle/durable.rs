@@ -165,20 +165,6 @@ impl Groups {
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
         let (id, instance, generation) = member;
         let make = generation < 0;
-        let may = self.step(name, make, |group, now| {
-            let may = may_commit(group, id, instance, generation, now);
-            let has_room = self.0.room.has(group.offsets.growth(&offsets));
-            let outcome = may.and(if has_room {
-                Ok(())
-            } else {
-                Err(GroupError::NoRoom)
-            });
-            (outcome, super::Todo::default())
-        });
-        match may {
-            Err(GroupError::NotFound) => return Err(GroupError::IllegalGeneration),
-            other => other??,
-        }
         let limit = self.0.config.metadata_bytes_max;
         let outcomes: Vec<_> = offsets
             .iter()
@@ -191,17 +177,46 @@ impl Groups {
             })
             .collect();
         let now_ms = self.0.clock.unix_ms();
+        let started = self.step(name, make, |group, now| {
+            let may = may_commit(group, id, instance, generation, now);
+            let has_room = self.0.room.has(group.offsets.growth(&offsets));
+            let may = may.and(if has_room {
+                Ok(())
+            } else {
+                Err(GroupError::NoRoom)
+            });
+            // The place in the log is taken in the same step: nothing that the group does later comes
+            // before it.
+            let started = may.map(|()| {
+                let kept = offsets
+                    .iter()
+                    .filter(|(_, _, at)| at.metadata.len() <= limit);
+                let records: Vec<_> = kept
+                    .map(|offset| offset_record(name, offset, now_ms))
+                    .collect();
+                (!records.is_empty()).then(|| {
+                    group.offsets.begin_commit();
+                    self.write(name, records)
+                })
+            });
+            (started, super::Todo::default())
+        });
+        let started = match started {
+            Err(GroupError::NotFound) => return Err(GroupError::IllegalGeneration),
+            other => other??,
+        };
+        let Some(write) = started else {
+            return Ok(outcomes);
+        };
+        let _open = OpenCommit {
+            groups: self.clone(),
+            name,
+        };
         let kept: Vec<_> = offsets
             .into_iter()
             .filter(|(_, _, at)| at.metadata.len() <= limit)
             .collect();
-        if kept.is_empty() {
-            return Ok(outcomes);
-        }
-        let records = kept
-            .iter()
-            .map(|offset| offset_record(name, offset, now_ms));
-        let place = self.write(name, records.collect()).await?;
+        let place = write.await?;
         self.0.metrics.commits.inc_by(kept.len() as u64);
         self.step(name, true, |group, _| {
             for (topic, partition, at) in kept {
@@ -253,20 +268,21 @@ impl Groups {
         name: &str,
         partitions: &[(String, i32)],
     ) -> Result<(), GroupError> {
-        let dead = self.step(name, false, |group, _| {
+        let write = self.step(name, false, |group, _| {
             let known = partitions
                 .iter()
                 .filter(|(t, p)| group.offsets.get(t, *p).is_some());
-            let keys: Vec<_> = known.map(|(t, p)| tombstone(name, t, *p)).collect();
-            (keys, super::Todo::default())
+            let dead: Vec<_> = known.map(|(t, p)| tombstone(name, t, *p)).collect();
+            let write = (!dead.is_empty()).then(|| self.write(name, dead));
+            (write, super::Todo::default())
         })?;
-        if dead.is_empty() {
+        let Some(write) = write else {
             return Ok(());
-        }
-        self.write(name, dead).await?;
+        };
+        let place = write.await?;
         self.step(name, false, |group, _| {
             for (topic, partition) in partitions {
-                group.offsets.remove(topic, *partition);
+                group.offsets.bury(topic, *partition, place);
             }
             ((), super::Todo::default())
         })
@@ -277,19 +293,20 @@ impl Groups {
     /// # Errors
     /// [`GroupError::NotFound`], [`GroupError::NonEmpty`], [`GroupError::Unavailable`].
     pub async fn delete(&self, name: &str) -> Result<(), GroupError> {
-        let (dead, known) = self.step(name, false, |group, _| {
+        let (write, known) = self.step(name, false, |group, _| {
             let outcome = if group.members.is_empty() && group.state == State::Empty {
                 let known = group.offsets.iter().map(|(t, p, _)| (t.to_owned(), p));
-                Ok((tombstones(group), known.collect::<Vec<_>>()))
+                let known: Vec<_> = known.collect();
+                Ok((self.write(name, tombstones(group)), known))
             } else {
                 Err(GroupError::NonEmpty)
             };
             (outcome, super::Todo::default())
         })??;
-        self.write(name, dead).await?;
+        let place = write.await?;
         self.step(name, false, |group, _| {
             for (topic, partition) in &known {
-                group.offsets.remove(topic, *partition);
+                group.offsets.bury(topic, *partition, place);
             }
             group.pending.clear();
             ((), super::Todo::default())
@@ -360,6 +377,21 @@ impl Positions {
             }
         }
         all
+    }
+}
+
+/// A commit that is on its way, however that ends.
+struct OpenCommit<'a> {
+    groups: Groups,
+    name: &'a str,
+}
+
+impl Drop for OpenCommit<'_> {
+    fn drop(&mut self) {
+        let _ = self.groups.step(self.name, false, |group, _| {
+            group.offsets.end_commit();
+            ((), super::Todo::default())
+        });
     }
 }
 
