@@ -538,23 +538,24 @@ impl Segment {
         Ok(None)
     }
 
-    /// The headers from `offset` on, in order.
-    pub(crate) fn headers(
+    /// Where the batch that holds `offset` lies, or the next one.
+    pub(crate) fn position_of(&self, offset: u64) -> Result<Option<u64>, Error> {
+        Ok(self.find(offset)?.map(|(position, _)| position))
+    }
+
+    /// The header at `position`, where no offset below `least` may be, and where the next one lies;
+    /// `None` at the end.
+    pub(crate) fn header_at(
         &self,
-        offset: u64,
-        mut seen: impl FnMut(BatchHeader),
-    ) -> Result<(), Error> {
-        let Some((mut position, _)) = self.find(offset)? else {
-            return Ok(());
-        };
-        let (len, mut least) = (self.len(), self.base);
-        while position < len {
-            let header = self.header(position)?;
-            least = self.follow(position, &header, least)?;
-            position += header.total_len() as u64;
-            seen(header);
+        position: u64,
+        least: u64,
+    ) -> Result<Option<(BatchHeader, u64)>, Error> {
+        if position >= self.len() {
+            return Ok(None);
         }
-        Ok(())
+        let header = self.header(position)?;
+        self.follow(position, &header, least)?;
+        Ok(Some((header, position + header.total_len() as u64)))
     }
 
     /// Removes the files; readers that hold ranges keep them.

@@ -1,12 +1,14 @@
 //! Reading a stream: the tail from memory, the rest from segments.
 
+use std::sync::Arc;
+
 use base::Offset;
 use bytes::Bytes;
 
 use super::Stream;
 use crate::batch::{self, BatchHeader, HEADER_LEN};
 use crate::error::Error;
-use crate::segment::Piece;
+use crate::segment::{Piece, Segment};
 
 /// How much a batch may hold once decompressed when a record is looked for in it, in bytes.
 const DECOMPRESSED_MAX: usize = 256 << 20;
@@ -22,8 +24,71 @@ pub struct Read {
     pub next: Offset,
 }
 
-/// The headers of a stream's batches, as [`Stream::headers`] found them.
-pub type Headers = std::vec::IntoIter<Result<BatchHeader, Error>>;
+/// The headers of a stream's batches, read as they are asked for ([`Stream::headers`]). Behind an
+/// error there is nothing more.
+#[derive(Debug)]
+pub struct Headers {
+    stream: Stream,
+    /// The least offset that is wanted next, and where it ends.
+    from: u64,
+    end: u64,
+    /// The segment that is being read, where in it, and the least offset that may be there.
+    inside: Option<(Arc<Segment>, u64, u64)>,
+}
+
+impl Headers {
+    fn read(&mut self) -> Result<Option<BatchHeader>, Error> {
+        while self.from < self.end {
+            if let Some((segment, position, least)) = self.inside.take() {
+                if let Some((header, after)) = segment.header_at(position, least)? {
+                    self.from = header.next_offset().max(self.from);
+                    self.inside = Some((segment, after, header.next_offset()));
+                    return Ok(Some(header));
+                }
+                self.from = segment.next().max(self.from);
+                continue;
+            }
+            let segments = self.stream.0.segments.read().clone();
+            let mut behind = segments.iter().filter(|s| s.next() > self.from);
+            if let Some(segment) = behind.next() {
+                match segment.position_of(self.from)? {
+                    Some(position) => {
+                        self.inside = Some((segment.clone(), position, segment.base));
+                    }
+                    None => self.from = segment.next(),
+                }
+                continue;
+            }
+            let tail = self.stream.0.tail.lock();
+            let Some(chunk) = tail.from(self.from).next() else {
+                // It has been moved to a segment meanwhile; or it is in none, because it is damaged.
+                let moved = tail.flushed > self.from && self.stream.holds(self.from);
+                drop(tail);
+                if moved {
+                    continue;
+                }
+                return Ok(None);
+            };
+            self.from = chunk.next;
+            if let Some(header) = chunk.header() {
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Headers {
+    type Item = Result<BatchHeader, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let read = self.read();
+        if !matches!(read, Ok(Some(_))) {
+            self.end = 0;
+        }
+        read.transpose()
+    }
+}
 
 impl Stream {
     /// Whether [`Stream::read`] from here needs no disk.
@@ -183,7 +248,7 @@ impl Stream {
         }
         // Compaction has taken the record, and kept its batch's header.
         let mut max = -1;
-        for header in self.headers(Offset(start))? {
+        for header in self.headers(Offset(start)) {
             let header = header?;
             if header.count > 0 {
                 max = max.max(header.max_timestamp);
@@ -196,23 +261,22 @@ impl Stream {
         }
     }
 
-    /// The headers of the batches from the one that holds `from` on. Reads from disk.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`]; whatever the disk answers.
-    pub fn headers(&self, from: Offset) -> Result<Headers, Error> {
-        let mut headers = Vec::new();
-        let segments = self.0.segments.read().clone();
-        let mut from = from.0.max(self.start().0);
-        for segment in segments.iter().filter(|segment| segment.next() > from) {
-            segment.headers(from, |header| headers.push(Ok(header)))?;
+    /// The headers of the batches from the one that holds `from` on, of those that there are now.
+    /// Reads from disk, one after the other.
+    #[must_use]
+    pub fn headers(&self, from: Offset) -> Headers {
+        Headers {
+            stream: self.clone(),
+            from: from.0.max(self.start().0),
+            end: self.appended_end().0,
+            inside: None,
         }
-        from = segments
-            .last()
-            .map_or(from, |segment| segment.next().max(from));
-        let tail = self.0.tail.lock();
-        headers.extend(tail.from(from).filter_map(|chunk| chunk.header().map(Ok)));
-        Ok(headers.into_iter())
+    }
+
+    /// Whether a segment reaches past `offset`.
+    fn holds(&self, offset: u64) -> bool {
+        let segments = self.0.segments.read();
+        segments.last().is_some_and(|last| last.next() > offset)
     }
 }
 
