@@ -131,8 +131,15 @@ impl Shared {
         log.append(&chunks, &config, store.parts.clock.unix_ms())?;
         if let Some(last) = chunks.last() {
             *self.segments.write() = log.segments();
-            self.tail.lock().flushed = last.next;
-            store.cache.flushed(self, last.next, bytes);
+            let removed = {
+                let mut tail = self.tail.lock();
+                tail.flushed = last.next;
+                self.removed.load(Ordering::Acquire)
+            };
+            // A removal in between has counted them off.
+            if !removed {
+                store.cache.flushed(self, last.next, bytes);
+            }
             store.metrics.flushed_bytes.inc_by(bytes as u64);
         }
         // The engine's state may count on batches that are not written yet. Durable before them, it

@@ -58,11 +58,7 @@ impl Store {
         };
         let now_ms = parts.clock.unix_ms();
         let mut recovered = Recovered::open_streams(&disk, now_ms, &mut report)?;
-        let layout = if format < FORMAT_MAX {
-            Layout::V1
-        } else {
-            Layout::V2
-        };
+        let layout = Layout::of(format);
         let mut replay = wal::replay(&*disk, layout, |found| recovered.replay(found))?;
         report.replayed = replay.entries;
         report.replayed_bytes = replay.bytes;
