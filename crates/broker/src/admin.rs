@@ -75,6 +75,7 @@ impl Broker {
         }
         self.refuse_collision(&new.name)?;
         let partitions = new.partitions.unwrap_or_else(|| self.config().partitions);
+        self.check_topics()?;
         self.check_partitions(partitions)?;
         let config = Arc::new(TopicConfig::parse(
             new.config.clone(),
@@ -115,6 +116,17 @@ impl Broker {
         })
     }
 
+    fn check_topics(&self) -> Result<(), Error> {
+        let limit = self.config().topics_max;
+        if self.shared().topics.read().topics() >= limit {
+            return Err(Error::Limit {
+                name: "topics.topics_max",
+                limit: limit as u64,
+            });
+        }
+        Ok(())
+    }
+
     fn check_partitions(&self, more: u32) -> Result<(), Error> {
         if more == 0 {
             return Err(Error::InvalidPartitions(
@@ -123,12 +135,6 @@ impl Broker {
         }
         let config = self.config();
         let table = self.shared().topics.read();
-        if table.topics() >= config.topics_max {
-            return Err(Error::Limit {
-                name: "topics.topics_max",
-                limit: config.topics_max as u64,
-            });
-        }
         if table.partitions().saturating_add(more as usize) > config.partitions_max {
             let limit = config.partitions_max as u64;
             return Err(Error::Limit {

@@ -77,6 +77,15 @@ impl Machine {
 
     /// With another configuration of the log, of which only the commit queue's size counts.
     pub(crate) fn with(disk: &SimDisk, rng: &Rng, config: store::Config) -> Result<Self, String> {
+        Self::with_topics(disk, rng, config, broker::Config::default())
+    }
+
+    pub(crate) fn with_topics(
+        disk: &SimDisk,
+        rng: &Rng,
+        config: store::Config,
+        topics: broker::Config,
+    ) -> Result<Self, String> {
         let tasks = Tasks::current();
         let clock = Clock::manual(1_000_000);
         let parts = store::Parts {
@@ -104,7 +113,7 @@ impl Machine {
             config: broker::Config {
                 // Often, so that states are saved ahead of their batches.
                 producer_snapshot_bytes: ByteSize(300),
-                ..broker::Config::default()
+                ..topics
             },
             groups: broker::group::Config {
                 offsets_partitions: 1,

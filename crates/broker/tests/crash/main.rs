@@ -12,6 +12,7 @@
 mod commits;
 mod damage;
 mod history;
+mod limits;
 mod machine;
 
 use base::Rng;
