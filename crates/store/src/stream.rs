@@ -20,6 +20,7 @@ use crate::segment::Segment;
 use crate::store;
 use crate::tail::{Chunk, Tail};
 use crate::wait::Mark;
+use crate::wal;
 
 pub use read::{Headers, Read};
 
@@ -286,6 +287,10 @@ impl Stream {
             let header = BatchHeader::parse(&rest)?;
             if header.total_len() > rest.len() {
                 return Err(batch::BatchError::Short.into());
+            }
+            // A start would take it for damage.
+            if header.total_len() > wal::PAYLOAD_MAX as usize {
+                return Err(batch::BatchError::Length(i64::from(header.length)).into());
             }
             let batch = rest.split_to(header.total_len());
             // A copy: what came is a part of what a client has sent at once, all of which would stay as
