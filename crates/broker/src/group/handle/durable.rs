@@ -166,16 +166,7 @@ impl Groups {
         let (id, instance, generation) = member;
         let make = generation < 0;
         let limit = self.0.config.metadata_bytes_max;
-        let outcomes: Vec<_> = offsets
-            .iter()
-            .map(|(_, _, at)| {
-                if at.metadata.len() > limit {
-                    Err(GroupError::MetadataTooLarge)
-                } else {
-                    Ok(())
-                }
-            })
-            .collect();
+        let outcomes = outcomes(&offsets, limit);
         let now_ms = self.0.clock.unix_ms();
         let started = self.step(name, make, |group, now| {
             let may = may_commit(group, id, instance, generation, now);
@@ -378,6 +369,17 @@ impl Positions {
         }
         all
     }
+}
+
+/// What is answered for each offset: those with more metadata than `limit` bytes are not kept.
+fn outcomes(offsets: &[(String, i32, Committed)], limit: usize) -> Vec<Result<(), GroupError>> {
+    let outcome = |at: &Committed| {
+        if at.metadata.len() > limit {
+            return Err(GroupError::MetadataTooLarge);
+        }
+        Ok(())
+    };
+    offsets.iter().map(|(_, _, at)| outcome(at)).collect()
 }
 
 /// A commit that is on its way, however that ends.
