@@ -100,6 +100,7 @@ impl Store {
                 flush_wake: Condvar::new(),
                 flush_done: Condvar::new(),
                 report,
+                lookup: Mutex::new(()),
                 closing: AtomicBool::new(false),
                 upkeep: RwLock::new(()),
                 lock: Mutex::new(Some(lock)),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use base::Offset;
-use bytes::Bytes;
 
 use super::Stream;
 use crate::batch::{self, BatchHeader, HEADER_LEN};
@@ -12,6 +11,9 @@ use crate::segment::{Piece, Segment};
 
 /// How much a batch may hold once decompressed when a record is looked for in it, in bytes.
 const DECOMPRESSED_MAX: usize = 256 << 20;
+/// How many times its size, beyond the first MiB, it is thought to hold; what holds more is charged
+/// with the most there may be.
+const EXPANSION: usize = 32;
 
 /// What a read found: whole batches, the first of which may begin before the offset asked for.
 #[derive(Clone, Debug, Default)]
@@ -197,7 +199,7 @@ impl Stream {
                 let Some(batch) = segment.by_timestamp(at, from)? else {
                     break;
                 };
-                if let Some(found) = first_record(&batch, at, start)? {
+                if let Some(found) = self.first_record(&batch, at, start)? {
                     return Ok(Some(found));
                 }
                 from = BatchHeader::parse(&batch)?.next_offset();
@@ -213,7 +215,7 @@ impl Stream {
                 .collect()
         };
         for chunk in chunks {
-            if let Some(found) = first_record(&chunk.whole(), at, start)? {
+            if let Some(found) = self.first_record(&chunk.whole(), at, start)? {
                 return Ok(Some(found));
             }
         }
@@ -280,28 +282,56 @@ impl Stream {
     }
 }
 
-/// The first record of a batch at or behind `start` whose timestamp is at least `at`.
-fn first_record(batch: &[u8], at: i64, start: u64) -> Result<Option<(Offset, i64, i32)>, Error> {
-    let header = BatchHeader::parse(batch)?;
+impl Stream {
+    /// The first record of a batch at or behind `start` whose timestamp is at least `at`.
+    fn first_record(
+        &self,
+        batch: &[u8],
+        at: i64,
+        start: u64,
+    ) -> Result<Option<(Offset, i64, i32)>, Error> {
+        let header = BatchHeader::parse(batch)?;
+        let base = u64::try_from(header.base_offset).unwrap_or(0);
+        let append_time = header.is_log_append_time();
+        if append_time && header.max_timestamp >= at && !header.has_holes() {
+            return Ok(Some((
+                Offset(base.max(start)),
+                header.max_timestamp,
+                header.leader_epoch,
+            )));
+        }
+        let codec = header
+            .compression()
+            .ok_or(batch::BatchError::Record("codec"))?;
+        let body = batch.get(HEADER_LEN..).unwrap_or_default();
+        if codec == batch::Compression::None {
+            return find(&header, body, at, start);
+        }
+        let store = self.0.store()?;
+        // One at a time, and charged before it is there: anybody may ask for any time.
+        let _turn = store.lookup.lock();
+        let likely = body.len().saturating_mul(EXPANSION).saturating_add(1 << 20);
+        for max in [likely.min(DECOMPRESSED_MAX), DECOMPRESSED_MAX] {
+            let _charge = store.parts.ledger.force_charge(max);
+            match batch::decompress(codec, body, max) {
+                Err(batch::BatchError::TooLarge(_)) if max < DECOMPRESSED_MAX => {}
+                plain => return find(&header, &plain?, at, start),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The first of a batch's `records` at or behind `start` whose timestamp is at least `at`.
+fn find(
+    header: &BatchHeader,
+    records: &[u8],
+    at: i64,
+    start: u64,
+) -> Result<Option<(Offset, i64, i32)>, Error> {
     let base = u64::try_from(header.base_offset).unwrap_or(0);
     let append_time = header.is_log_append_time();
-    if append_time && header.max_timestamp >= at && !header.has_holes() {
-        return Ok(Some((
-            Offset(base.max(start)),
-            header.max_timestamp,
-            header.leader_epoch,
-        )));
-    }
-    let codec = header
-        .compression()
-        .ok_or(batch::BatchError::Record("codec"))?;
-    let body = batch.get(HEADER_LEN..).unwrap_or_default();
-    let plain = if codec == batch::Compression::None {
-        Bytes::copy_from_slice(body)
-    } else {
-        Bytes::from(batch::decompress(codec, body, DECOMPRESSED_MAX)?)
-    };
-    for record in batch::records(&plain) {
+    for record in batch::records(records) {
         let record = record?;
         let offset = base + u64::try_from(record.offset_delta).unwrap_or(0);
         let timestamp = if append_time {

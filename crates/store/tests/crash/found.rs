@@ -258,3 +258,32 @@ fn headers_end_with_the_damage() {
         open.close().await.unwrap();
     });
 }
+
+/// What a question for a time decompresses is charged before it is there.
+#[test]
+fn looking_for_a_time_is_charged() {
+    runtime().block_on(async {
+        let disk = SimDisk::new();
+        let (open, stream) = one(&disk, false);
+        let mut builder = store::batch::BatchBuilder::new();
+        for at in 0..20 {
+            builder.push(at, None, Some(&[7; 1 << 20]), []);
+        }
+        let batch = builder.build(store::batch::Compression::Zstd).unwrap();
+        assert!(batch.len() < 100_000);
+        let appended = stream.append(batch, AppendOptions::default()).unwrap();
+        stream.durable(appended.next).await.unwrap();
+        let ledger = open.store.ledger();
+        let (used, before) = (ledger.used(), ledger.peak());
+        assert!(before < 1 << 20, "{before} bytes");
+        let found = stream.by_timestamp(15).unwrap();
+        assert_eq!(
+            found.map(|(offset, at, _)| (offset, at)),
+            Some((Offset(15), 15))
+        );
+        let peak = ledger.peak();
+        assert!(peak > 20 << 20, "{peak} bytes");
+        assert_eq!(ledger.used(), used);
+        open.close().await.unwrap();
+    });
+}
