@@ -139,6 +139,8 @@ async fn a_removal_during_a_flush_is_counted_once() {
     let other = StreamId { partition: 1, ..ID };
     world.stream = world.store.create(other, stream).unwrap();
     append(&world, T0, 100).await;
+    world.store.flush().unwrap();
+    append(&world, T0, 100).await;
     let held = world.metric("store_tail_bytes");
     assert!(held < 1000, "{held} bytes");
     world.store.close().await.unwrap();
