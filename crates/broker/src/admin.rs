@@ -97,6 +97,7 @@ impl Broker {
         }
         self.refuse_collision(&new.name)?;
         let partitions = new.partitions.unwrap_or_else(|| self.config().partitions);
+        self.check_topics()?;
         self.check_partitions(partitions)?;
         let config = Arc::new(TopicConfig::parse(
             new.config.clone(),
@@ -132,6 +133,17 @@ impl Broker {
         )))
     }
 
+    fn check_topics(&self) -> Result<(), Error> {
+        let limit = self.config().topics_max;
+        if self.shared().topics.read().own().0 >= limit {
+            return Err(Error::Limit {
+                name: "topics.topics_max",
+                limit: limit as u64,
+            });
+        }
+        Ok(())
+    }
+
     fn check_partitions(&self, more: u32) -> Result<(), Error> {
         if more == 0 {
             return Err(Error::InvalidPartitions(
@@ -140,13 +152,7 @@ impl Broker {
         }
         let config = self.config();
         let table = self.shared().topics.read();
-        let (topics, partitions) = table.own();
-        if topics >= config.topics_max {
-            return Err(Error::Limit {
-                name: "topics.topics_max",
-                limit: config.topics_max as u64,
-            });
-        }
+        let (_, partitions) = table.own();
         if partitions.saturating_add(more as usize) > config.partitions_max {
             let limit = config.partitions_max as u64;
             return Err(Error::Limit {

@@ -401,7 +401,7 @@ fn load_producers(stream: &Stream, limit: usize, now_ms: i64) -> Result<Producer
         .filter(|(at, _)| *at <= stream.end())
         .and_then(|(at, blob)| Some((at, ProducerTable::decode(&blob)?)));
     let (from, mut table) = saved.unwrap_or_else(|| (stream.start(), ProducerTable::default()));
-    for header in stream.headers(from)? {
+    for header in stream.headers(from) {
         let header = header?;
         if header.producer_id < 0 || header.base_sequence < 0 {
             continue;

@@ -172,7 +172,8 @@ impl ProducerTable {
             let Some(oldest) = self
                 .states
                 .iter()
-                .min_by_key(|(_, s)| s.seen_ms)
+                // All that a start has read back were seen at the same time.
+                .min_by_key(|(_, s)| (s.seen_ms, s.batches.last().map(|batch| batch.offset)))
                 .map(|(id, _)| *id)
             else {
                 break;

@@ -6,6 +6,7 @@
 //! good one. Bytes that this process did not write are compared with their checksums before they
 //! are first served.
 
+mod age;
 mod chain;
 mod index;
 mod ranges;
@@ -194,47 +195,6 @@ impl Segment {
     /// The first batch's timestamp, -1 for none.
     pub(crate) fn first_timestamp(&self) -> i64 {
         self.inner.read().first_timestamp
-    }
-
-    /// For how long it has been there, in milliseconds, counted from the start at the longest.
-    pub(crate) fn age(&self, now_ms: i64) -> u64 {
-        since(self.inner.read().created_ms, now_ms)
-    }
-
-    /// Something has been written to it at `at`, in milliseconds since 1970.
-    pub(crate) fn note_written(&self, at: i64) {
-        let mut inner = self.inner.write();
-        inner.written_ms = inner.written_ms.max(at);
-    }
-
-    /// It was there when the process started, at `now_ms`. What its file says of when it was written
-    /// counts for records that do not say it themselves.
-    pub(crate) fn note_opened(&self, now_ms: i64) {
-        let written = self.file.modified_ms().ok().flatten();
-        self.note_written(written.unwrap_or(now_ms).min(now_ms));
-        self.inner.write().created_ms = now_ms;
-    }
-
-    /// When something was last written to it, in milliseconds since 1970.
-    pub(crate) fn written_ms(&self) -> i64 {
-        self.inner.read().written_ms
-    }
-
-    /// When the first tombstones in it may go, in milliseconds since 1970, as far as that is
-    /// known: what was there before the start is not looked through for it.
-    pub(crate) fn horizon(&self) -> Option<i64> {
-        Some(self.inner.read().horizon).filter(|at| *at != i64::MAX)
-    }
-
-    /// It holds tombstones that may go at `at`.
-    pub(crate) fn note_horizon(&self, at: i64) {
-        let mut inner = self.inner.write();
-        inner.horizon = inner.horizon.min(at);
-    }
-
-    /// All of it has been looked through for tombstones: they may go at `at`, or there are none.
-    pub(crate) fn set_horizon(&self, at: Option<i64>) {
-        self.inner.write().horizon = at.unwrap_or(i64::MAX);
     }
 
     fn damaged(&self, position: u64, what: impl Into<String>) -> Error {
@@ -538,23 +498,24 @@ impl Segment {
         Ok(None)
     }
 
-    /// The headers from `offset` on, in order.
-    pub(crate) fn headers(
+    /// Where the batch that holds `offset` lies, or the next one.
+    pub(crate) fn position_of(&self, offset: u64) -> Result<Option<u64>, Error> {
+        Ok(self.find(offset)?.map(|(position, _)| position))
+    }
+
+    /// The header at `position`, where no offset below `least` may be, and where the next one lies;
+    /// `None` at the end.
+    pub(crate) fn header_at(
         &self,
-        offset: u64,
-        mut seen: impl FnMut(BatchHeader),
-    ) -> Result<(), Error> {
-        let Some((mut position, _)) = self.find(offset)? else {
-            return Ok(());
-        };
-        let (len, mut least) = (self.len(), self.base);
-        while position < len {
-            let header = self.header(position)?;
-            least = self.follow(position, &header, least)?;
-            position += header.total_len() as u64;
-            seen(header);
+        position: u64,
+        least: u64,
+    ) -> Result<Option<(BatchHeader, u64)>, Error> {
+        if position >= self.len() {
+            return Ok(None);
         }
-        Ok(())
+        let header = self.header(position)?;
+        self.follow(position, &header, least)?;
+        Ok(Some((header, position + header.total_len() as u64)))
     }
 
     /// Removes the files; readers that hold ranges keep them.
@@ -570,10 +531,6 @@ impl Segment {
         }
         Ok(())
     }
-}
-
-fn since(at: i64, now_ms: i64) -> u64 {
-    u64::try_from(now_ms.saturating_sub(at)).unwrap_or(0)
 }
 
 fn broken(position: u64, what: &str) -> ScanEnd {

@@ -97,6 +97,8 @@ pub(crate) struct Shared {
     flush_wake: Condvar,
     flush_done: Condvar,
     report: RecoveryReport,
+    /// Held by whoever has a batch decompressed in memory to look for a record in it.
+    pub(crate) lookup: Mutex<()>,
     /// Set when the store is being closed.
     closing: AtomicBool,
     /// Held by whoever works on segments in the background, so that a close can wait for them.

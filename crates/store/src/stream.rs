@@ -21,6 +21,7 @@ use crate::segment::Segment;
 use crate::store;
 use crate::tail::{Chunk, Tail};
 use crate::wait::{Listener, Mark};
+use crate::wal;
 
 pub use group::GroupAppend;
 pub use read::{Headers, Read};
@@ -148,8 +149,15 @@ impl Shared {
         log.append(&chunks, &config, store.parts.clock.unix_ms())?;
         if let Some(last) = chunks.last() {
             *self.segments.write() = log.segments();
-            self.tail.lock().flushed = last.next;
-            store.cache.flushed(self, last.next, bytes);
+            let removed = {
+                let mut tail = self.tail.lock();
+                tail.flushed = last.next;
+                self.removed.load(Ordering::Acquire)
+            };
+            // A removal in between has counted them off.
+            if !removed {
+                store.cache.flushed(self, last.next, bytes);
+            }
             store.metrics.flushed_bytes.inc_by(bytes as u64);
         }
         // The engine's state may count on batches that are not written yet. Durable before them, it
@@ -553,6 +561,10 @@ pub(crate) fn parse(
         let header = BatchHeader::parse(&rest)?;
         if header.total_len() > rest.len() {
             return Err(batch::BatchError::Short.into());
+        }
+        // A start would take it for damage.
+        if header.total_len() > wal::PAYLOAD_MAX as usize {
+            return Err(batch::BatchError::Length(i64::from(header.length)).into());
         }
         let batch = rest.split_to(header.total_len());
         // A copy: what came is a part of what a client has sent at once, all of which would stay as

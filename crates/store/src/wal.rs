@@ -40,6 +40,8 @@ const MAGIC: u32 = 0x5354_4c32;
 const HEADER_LEN: usize = 64;
 /// Frames begin at multiples of this.
 const ALIGN: usize = 8;
+/// The largest payload, in bytes: a frame that says that it has more is none.
+pub(crate) const PAYLOAD_MAX: u32 = 1 << 30;
 /// How many files are kept for use.
 const SPARES_MAX: usize = 2;
 
@@ -54,6 +56,11 @@ pub(crate) enum Layout {
 }
 
 impl Layout {
+    /// That of a directory of `format`.
+    pub(crate) fn of(format: u32) -> Self {
+        if format < 2 { Self::V1 } else { Self::V2 }
+    }
+
     fn magic(self) -> u32 {
         match self {
             Self::V1 => 0x5354_4c31,

@@ -2,6 +2,7 @@
 
 mod durable;
 mod expiry;
+mod line;
 mod load;
 mod room;
 mod timer;
@@ -24,6 +25,7 @@ use super::config::Config;
 use super::error::GroupError;
 use super::state::{Group, Join, Joined, Leaving, State, Sync, SyncStep, Synced, Todo};
 use crate::broker::Shared as BrokerShared;
+use line::Lines;
 use room::{Held, Room};
 
 /// The longest name of a group, in bytes: the length is 16 bits where it is written.
@@ -45,6 +47,8 @@ struct Inner {
     table: Mutex<HashMap<String, Arc<Mutex<Slot>>>>,
     alarms: Mutex<BTreeSet<(Instant, String)>>,
     alarm: Notify,
+    /// Writes that wait for room.
+    lines: Lines,
     /// Parts of the groups' topic that a start could not read.
     fenced: OnceLock<Fenced>,
 }
@@ -143,6 +147,7 @@ impl Groups {
             table: Mutex::new(HashMap::default()),
             alarms: Mutex::new(BTreeSet::new()),
             alarm: Notify::new(),
+            lines: Lines::default(),
             fenced: OnceLock::new(),
         }));
         groups.spawn_timer();

@@ -1,4 +1,8 @@
 //! How far a group has read.
+//!
+//! A commit and a deletion both are durable first and take effect here then, in any order. What
+//! counts is their order in the log: each knows its place there. As long as commits are under way,
+//! deletions are remembered, so that one that comes late does not bring back what is deleted.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +27,10 @@ pub struct Committed {
 #[derive(Debug, Default)]
 pub(crate) struct Offsets {
     topics: BTreeMap<String, BTreeMap<i32, Committed>>,
+    /// How many commits are under way.
+    commits: usize,
+    /// Where offsets were deleted meanwhile.
+    graves: BTreeMap<(String, i32), u64>,
     /// What they take in memory, in bytes.
     size: usize,
 }
@@ -30,6 +38,10 @@ pub(crate) struct Offsets {
 /// What an offset takes in memory without its text, and what a topic does without its name.
 const OFFSET: usize = 128;
 const TOPIC: usize = 128;
+
+fn grave_size((topic, _): &(String, i32)) -> usize {
+    OFFSET + topic.len()
+}
 
 impl Committed {
     /// A commit to be made; the time is set when it is.
@@ -62,8 +74,27 @@ impl Offsets {
         self.topics.get(topic)?.get(&partition)
     }
 
-    /// Takes in a commit, unless a later one is there.
+    /// A commit is under way, until [`Offsets::end_commit`].
+    pub(crate) fn begin_commit(&mut self) {
+        self.commits += 1;
+    }
+
+    pub(crate) fn end_commit(&mut self) {
+        self.commits = self.commits.saturating_sub(1);
+        if self.commits == 0 {
+            let graves = std::mem::take(&mut self.graves);
+            self.size -= graves.keys().map(grave_size).sum::<usize>();
+        }
+    }
+
+    /// Takes in a commit, unless a later one is there, or a later deletion was.
     pub(crate) fn put(&mut self, topic: &str, partition: i32, committed: Committed) {
+        if !self.graves.is_empty() {
+            let grave = self.graves.get(&(topic.to_owned(), partition));
+            if grave.is_some_and(|place| *place > committed.place) {
+                return;
+            }
+        }
         if !self.topics.contains_key(topic) {
             self.topics.insert(topic.to_owned(), BTreeMap::new());
             self.size += TOPIC + topic.len();
@@ -78,6 +109,23 @@ impl Offsets {
             self.size += committed.size();
             let old = partitions.insert(partition, committed);
             self.size -= old.map_or(0, |old| old.size());
+        }
+    }
+
+    /// Takes in a deletion that is at `place` in the log: what is committed later stays.
+    pub(crate) fn bury(&mut self, topic: &str, partition: i32, place: u64) {
+        let later = self
+            .get(topic, partition)
+            .is_some_and(|at| at.place > place);
+        if !later {
+            self.remove(topic, partition);
+        }
+        if self.commits > 0 {
+            let key = (topic.to_owned(), partition);
+            let size = grave_size(&key);
+            if self.graves.insert(key, place).is_none() {
+                self.size += size;
+            }
         }
     }
 
@@ -104,6 +152,11 @@ impl Offsets {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.topics.is_empty()
+    }
+
+    /// Whether there are none, and none are on their way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_empty() && self.commits == 0
     }
 
     /// What they take in memory, in bytes.

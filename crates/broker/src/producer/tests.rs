@@ -114,3 +114,23 @@ fn the_longest_silent_producer_makes_room() {
     table.expire(102);
     assert_eq!(table.list().iter().map(|p| p.id).collect::<Vec<_>>(), [2]);
 }
+
+/// After a start nobody has been seen before anybody else: who wrote first goes first.
+#[test]
+fn of_those_seen_at_one_time_the_one_that_wrote_first_is_forgotten() {
+    let mut table = ProducerTable::default();
+    for producer in 0..40_i64 {
+        let offset = Offset(u64::try_from(producer).unwrap());
+        let stamp = Stamp::new(producer * 7919 % 41, 0, 0, 1);
+        table.record(stamp, (offset, offset.plus(1)), 5, 1000, 10);
+    }
+    let mut kept: Vec<i64> = table
+        .list()
+        .into_iter()
+        .map(|producer| producer.id)
+        .collect();
+    let mut last: Vec<i64> = (30..40).map(|producer| producer * 7919 % 41).collect();
+    kept.sort_unstable();
+    last.sort_unstable();
+    assert_eq!(kept, last);
+}

@@ -1,3 +1,5 @@
+//! Batches as clients make them up, and what is answered.
+
 use std::collections::BTreeMap;
 
 use store::batch::BatchBuilder;

@@ -75,8 +75,10 @@ async fn a_commit_behind_a_deletion_stays() {
     let machine = machine(&disk, 1 << 20).await;
     let gate = disk.close_gate(Action::Sync, "wal/", 0);
     {
-        let (mut deletion, mut commit) =
-            (pin!(delete(&machine.broker)), pin!(commit(&machine.broker, 7)));
+        let (mut deletion, mut commit) = (
+            pin!(delete(&machine.broker)),
+            pin!(commit(&machine.broker, 7)),
+        );
         begin(deletion.as_mut()).await;
         begin(commit.as_mut()).await;
         disk.open_gate(gate);
@@ -92,8 +94,10 @@ async fn a_commit_before_a_deletion_does_not_come_back() {
     let machine = machine(&disk, 1 << 20).await;
     let gate = disk.close_gate(Action::Sync, "wal/", 0);
     {
-        let (mut commit, mut deletion) =
-            (pin!(commit(&machine.broker, 7)), pin!(delete(&machine.broker)));
+        let (mut commit, mut deletion) = (
+            pin!(commit(&machine.broker, 7)),
+            pin!(delete(&machine.broker)),
+        );
         begin(commit.as_mut()).await;
         begin(deletion.as_mut()).await;
         disk.open_gate(gate);
@@ -114,8 +118,10 @@ async fn a_full_queue_keeps_the_order_of_commits() {
     let partition = machine.broker.topic(TOPIC).unwrap().partition(0).unwrap();
     partition.append(&filler).unwrap();
     {
-        let (mut first, mut second) =
-            (pin!(commit(&machine.broker, 7)), pin!(commit(&machine.broker, 8)));
+        let (mut first, mut second) = (
+            pin!(commit(&machine.broker, 7)),
+            pin!(commit(&machine.broker, 8)),
+        );
         begin(first.as_mut()).await;
         begin(second.as_mut()).await;
         disk.open_gate(gate);

@@ -72,6 +72,20 @@ pub(crate) struct Machine {
 impl Machine {
     /// Starts it as the server does: the log, the control state, the engine.
     pub(crate) fn start(disk: &SimDisk, rng: &Rng) -> Result<Self, String> {
+        Self::with(disk, rng, store::Config::default())
+    }
+
+    /// With another configuration of the log, of which only the commit queue's size counts.
+    pub(crate) fn with(disk: &SimDisk, rng: &Rng, config: store::Config) -> Result<Self, String> {
+        Self::with_topics(disk, rng, config, broker::Config::default())
+    }
+
+    pub(crate) fn with_topics(
+        disk: &SimDisk,
+        rng: &Rng,
+        config: store::Config,
+        topics: broker::Config,
+    ) -> Result<Self, String> {
         let tasks = Tasks::current();
         let clock = Clock::manual(1_000_000);
         let parts = store::Parts {
@@ -85,7 +99,7 @@ impl Machine {
             wal_file_bytes: ByteSize(1500),
             tail_bytes: ByteSize(4 << 10),
             async_sync_interval: Millis(3_600_000),
-            ..store::Config::default()
+            ..config
         };
         let meta = open_meta(disk, rng)?;
         let store = Store::open(config, parts).map_err(|e| e.to_string())?;
@@ -99,7 +113,7 @@ impl Machine {
             config: broker::Config {
                 // Often, so that states are saved ahead of their batches.
                 producer_snapshot_bytes: ByteSize(300),
-                ..broker::Config::default()
+                ..topics
             },
             exchanges: broker::exchange::Config::default(),
             groups: broker::group::Config {

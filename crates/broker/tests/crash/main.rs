@@ -9,8 +9,10 @@
     reason = "a test ends where something unexpected is met"
 )]
 
+mod commits;
 mod damage;
 mod history;
+mod limits;
 mod machine;
 
 use base::Rng;

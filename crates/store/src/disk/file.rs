@@ -38,7 +38,12 @@ impl FileDisk {
     /// # Errors
     /// Whatever the operating system answers.
     pub fn new(root: &Path) -> io::Result<Self> {
+        let is_new = !root.try_exists()?;
         std::fs::create_dir_all(root)?;
+        if is_new && let Some(parent) = root.canonicalize()?.parent() {
+            // A crash must not take the folder with everything in it.
+            File::open(parent)?.sync_all()?;
+        }
         Ok(Self {
             root: root.to_path_buf(),
         })

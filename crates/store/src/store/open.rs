@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use base::{HashMap, StreamId, TopicId};
+use base::{HashMap, Ledger, StreamId, TopicId};
+use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, RwLock};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -35,6 +36,9 @@ const FORMAT_MAX: u32 = 2;
 /// How long at least it is from one time that memory is given back to the next: what is given back
 /// has to be read from disk.
 const RELIEF_INTERVAL: Duration = Duration::from_millis(50);
+/// How much of the write-ahead log a start has in memory before that goes to segments, in bytes; an
+/// entry may be larger.
+const REFILL_BYTES: usize = 8 << 20;
 /// There when the last run ended in order.
 pub(super) const CLEAN: &str = "clean";
 
@@ -55,11 +59,7 @@ impl Store {
         };
         let now_ms = parts.clock.unix_ms();
         let mut recovered = Recovered::open_streams(&disk, now_ms, &mut report)?;
-        let layout = if format < FORMAT_MAX {
-            Layout::V1
-        } else {
-            Layout::V2
-        };
+        let layout = Layout::of(format);
         let mut replay = wal::replay(&*disk, layout, |found| recovered.replay(found))?;
         report.replayed = replay.entries;
         report.replayed_bytes = replay.bytes;
@@ -73,7 +73,8 @@ impl Store {
             return Err(first.clone());
         }
         let last = replay.last();
-        recovered.finish(&*disk, (&replay.files, keep), now_ms)?;
+        recovered.refill(layout, &parts.ledger, now_ms)?;
+        recovered.finish(&*disk, &replay.files, keep)?;
         if format < FORMAT_MAX {
             upgrade(&*disk, &mut replay)?;
         }
@@ -100,6 +101,7 @@ impl Store {
                 flush_wake: Condvar::new(),
                 flush_done: Condvar::new(),
                 report,
+                lookup: Mutex::new(()),
                 closing: AtomicBool::new(false),
                 upkeep: RwLock::new(()),
                 lock: Mutex::new(Some(lock)),
@@ -302,8 +304,8 @@ fn take_clean_mark(disk: &dyn Disk) -> Result<bool, Error> {
 struct Recovered {
     disk: Arc<dyn Disk>,
     logs: HashMap<StreamId, (Log, Option<Error>)>,
-    /// What is not in segments yet.
-    chunks: HashMap<StreamId, Vec<Chunk>>,
+    /// Where streams end of which the write-ahead log has more than the segments.
+    ends: HashMap<StreamId, u64>,
     /// Streams that are no more, and what their folders are called now. Those go last: a start that
     /// crashes may have read of a removal what was not durable yet.
     removed: HashMap<StreamId, String>,
@@ -324,7 +326,7 @@ impl Recovered {
         let mut this = Self {
             disk: disk.clone(),
             logs: HashMap::default(),
-            chunks: HashMap::default(),
+            ends: HashMap::default(),
             removed: HashMap::default(),
             doomed: HashMap::default(),
             gaps: Vec::new(),
@@ -366,7 +368,7 @@ impl Recovered {
     fn replay(&mut self, found: Found) -> Result<(), Error> {
         match found {
             Found::Removed(id) => {
-                self.chunks.remove(&id);
+                self.ends.remove(&id);
                 if let Some((log, _)) = self.logs.remove(&id) {
                     self.doomed.insert(id, log);
                 }
@@ -381,8 +383,7 @@ impl Recovered {
                     .logs
                     .entry(id)
                     .or_insert_with(|| (Log::new(disk.clone(), id), None));
-                let chunks = self.chunks.entry(id).or_default();
-                let end = chunks.last().map_or_else(|| log.end(), |chunk| chunk.next);
+                let end = self.ends.get(&id).copied().unwrap_or_else(|| log.end());
                 let next = header.next_offset();
                 if fence.is_some() {
                     // Also what the segments should have: what they have may be damaged.
@@ -403,13 +404,55 @@ impl Recovered {
                     return Ok(());
                 }
                 note_epochs(log, vec![(header.leader_epoch, base)]);
-                chunks.push(Chunk {
-                    base,
-                    next,
-                    max_timestamp: header.max_timestamp,
-                    head: batch.slice(..PLACE_LEN),
-                    body: batch.slice(PLACE_LEN..),
-                });
+                self.ends.insert(id, next);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the write-ahead log once more, now that it is known to be whole, and moves what the
+    /// segments lack there, a little at a time.
+    fn refill(&mut self, layout: Layout, ledger: &Ledger, now_ms: i64) -> Result<(), Error> {
+        let mut pending: HashMap<StreamId, Vec<Chunk>> = HashMap::default();
+        let mut held = ledger.force_charge(0);
+        let disk = self.disk.clone();
+        wal::replay(&*disk, layout, |found| {
+            let Found::Append(id, batch) = found else {
+                return Ok(());
+            };
+            let is_gap = self.gaps.contains(&id);
+            let Some((log, fence)) = self.logs.get(&id) else {
+                return Ok(());
+            };
+            if fence.is_some() && !is_gap {
+                return Ok(());
+            }
+            let chunk = chunk_of(&batch)?;
+            let chunks = pending.entry(id).or_default();
+            let end = chunks.last().map_or_else(|| log.end(), |last| last.next);
+            // What is there already, and what lies behind a gap.
+            if chunk.base != end {
+                return Ok(());
+            }
+            held.merge(ledger.force_charge(chunk.memory()));
+            chunks.push(chunk);
+            if held.bytes() >= REFILL_BYTES {
+                self.append(&mut pending, now_ms)?;
+                drop(held.split(usize::MAX));
+            }
+            Ok(())
+        })?;
+        self.append(&mut pending, now_ms)
+    }
+
+    fn append(
+        &mut self,
+        pending: &mut HashMap<StreamId, Vec<Chunk>>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        for (id, chunks) in pending.drain() {
+            if let Some((log, _)) = self.logs.get_mut(&id) {
+                log.append(&chunks, &StreamConfig::default(), now_ms)?;
             }
         }
         Ok(())
@@ -421,24 +464,13 @@ impl Recovered {
         self.gaps.iter().filter_map(fence).collect()
     }
 
-    /// Moves what was replayed to segments; the write-ahead log can then begin anew. Its files go,
-    /// or are kept aside.
-    fn finish(
-        &mut self,
-        disk: &dyn Disk,
-        (files, keep): (&[u64], bool),
-        now_ms: i64,
-    ) -> Result<(), Error> {
+    /// Makes durable what was moved to segments; the write-ahead log can then begin anew. Its files
+    /// go, or are kept aside.
+    fn finish(&mut self, disk: &dyn Disk, files: &[u64], keep: bool) -> Result<(), Error> {
         for (id, mut log) in self.doomed.drain() {
             if let Some(gone) = log.set_aside()? {
                 self.removed.insert(id, gone);
             }
-        }
-        for (id, chunks) in std::mem::take(&mut self.chunks) {
-            let Some((log, _)) = self.logs.get_mut(&id) else {
-                continue;
-            };
-            log.append(&chunks, &StreamConfig::default(), now_ms)?;
         }
         for (id, (log, fence)) in &mut self.logs {
             // Epochs of which everything was lost never were.
@@ -465,6 +497,18 @@ impl Recovered {
         }
         Ok(())
     }
+}
+
+/// An entry of the write-ahead log as what a segment takes.
+fn chunk_of(batch: &Bytes) -> Result<Chunk, Error> {
+    let header = BatchHeader::parse(batch)?;
+    Ok(Chunk {
+        base: u64::try_from(header.base_offset).unwrap_or(u64::MAX),
+        next: header.next_offset(),
+        max_timestamp: header.max_timestamp,
+        head: batch.slice(..PLACE_LEN),
+        body: batch.slice(PLACE_LEN..),
+    })
 }
 
 fn note_epochs(log: &mut Log, epochs: Vec<(i32, u64)>) {

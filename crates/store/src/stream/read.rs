@@ -1,15 +1,19 @@
 //! Reading a stream: the tail from memory, the rest from segments.
 
+use std::sync::Arc;
+
 use base::Offset;
-use bytes::Bytes;
 
 use super::Stream;
 use crate::batch::{self, BatchHeader, HEADER_LEN};
 use crate::error::Error;
-use crate::segment::Piece;
+use crate::segment::{Piece, Segment};
 
 /// How much a batch may hold once decompressed when a record is looked for in it, in bytes.
 const DECOMPRESSED_MAX: usize = 256 << 20;
+/// How many times its size, beyond the first MiB, it is thought to hold; what holds more is charged
+/// with the most there may be.
+const EXPANSION: usize = 32;
 
 /// What a read found: whole batches, the first of which may begin before the offset asked for.
 #[derive(Clone, Debug, Default)]
@@ -22,8 +26,71 @@ pub struct Read {
     pub next: Offset,
 }
 
-/// The headers of a stream's batches, as [`Stream::headers`] found them.
-pub type Headers = std::vec::IntoIter<Result<BatchHeader, Error>>;
+/// The headers of a stream's batches, read as they are asked for ([`Stream::headers`]). Behind an
+/// error there is nothing more.
+#[derive(Debug)]
+pub struct Headers {
+    stream: Stream,
+    /// The least offset that is wanted next, and where it ends.
+    from: u64,
+    end: u64,
+    /// The segment that is being read, where in it, and the least offset that may be there.
+    inside: Option<(Arc<Segment>, u64, u64)>,
+}
+
+impl Headers {
+    fn read(&mut self) -> Result<Option<BatchHeader>, Error> {
+        while self.from < self.end {
+            if let Some((segment, position, least)) = self.inside.take() {
+                if let Some((header, after)) = segment.header_at(position, least)? {
+                    self.from = header.next_offset().max(self.from);
+                    self.inside = Some((segment, after, header.next_offset()));
+                    return Ok(Some(header));
+                }
+                self.from = segment.next().max(self.from);
+                continue;
+            }
+            let segments = self.stream.0.segments.read().clone();
+            let mut behind = segments.iter().filter(|s| s.next() > self.from);
+            if let Some(segment) = behind.next() {
+                match segment.position_of(self.from)? {
+                    Some(position) => {
+                        self.inside = Some((segment.clone(), position, segment.base));
+                    }
+                    None => self.from = segment.next(),
+                }
+                continue;
+            }
+            let tail = self.stream.0.tail.lock();
+            let Some(chunk) = tail.from(self.from).next() else {
+                // It has been moved to a segment meanwhile; or it is in none, because it is damaged.
+                let moved = tail.flushed > self.from && self.stream.holds(self.from);
+                drop(tail);
+                if moved {
+                    continue;
+                }
+                return Ok(None);
+            };
+            self.from = chunk.next;
+            if let Some(header) = chunk.header() {
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Headers {
+    type Item = Result<BatchHeader, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let read = self.read();
+        if !matches!(read, Ok(Some(_))) {
+            self.end = 0;
+        }
+        read.transpose()
+    }
+}
 
 impl Stream {
     /// Whether [`Stream::read`] from here needs no disk.
@@ -132,7 +199,7 @@ impl Stream {
                 let Some(batch) = segment.by_timestamp(at, from)? else {
                     break;
                 };
-                if let Some(found) = first_record(&batch, at, start)? {
+                if let Some(found) = self.first_record(&batch, at, start)? {
                     return Ok(Some(found));
                 }
                 from = BatchHeader::parse(&batch)?.next_offset();
@@ -148,7 +215,7 @@ impl Stream {
                 .collect()
         };
         for chunk in chunks {
-            if let Some(found) = first_record(&chunk.whole(), at, start)? {
+            if let Some(found) = self.first_record(&chunk.whole(), at, start)? {
                 return Ok(Some(found));
             }
         }
@@ -183,7 +250,7 @@ impl Stream {
         }
         // Compaction has taken the record, and kept its batch's header.
         let mut max = -1;
-        for header in self.headers(Offset(start))? {
+        for header in self.headers(Offset(start)) {
             let header = header?;
             if header.count > 0 {
                 max = max.max(header.max_timestamp);
@@ -196,48 +263,75 @@ impl Stream {
         }
     }
 
-    /// The headers of the batches from the one that holds `from` on. Reads from disk.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`]; whatever the disk answers.
-    pub fn headers(&self, from: Offset) -> Result<Headers, Error> {
-        let mut headers = Vec::new();
-        let segments = self.0.segments.read().clone();
-        let mut from = from.0.max(self.start().0);
-        for segment in segments.iter().filter(|segment| segment.next() > from) {
-            segment.headers(from, |header| headers.push(Ok(header)))?;
+    /// The headers of the batches from the one that holds `from` on, of those that there are now.
+    /// Reads from disk, one after the other.
+    #[must_use]
+    pub fn headers(&self, from: Offset) -> Headers {
+        Headers {
+            stream: self.clone(),
+            from: from.0.max(self.start().0),
+            end: self.appended_end().0,
+            inside: None,
         }
-        from = segments
-            .last()
-            .map_or(from, |segment| segment.next().max(from));
-        let tail = self.0.tail.lock();
-        headers.extend(tail.from(from).filter_map(|chunk| chunk.header().map(Ok)));
-        Ok(headers.into_iter())
+    }
+
+    /// Whether a segment reaches past `offset`.
+    fn holds(&self, offset: u64) -> bool {
+        let segments = self.0.segments.read();
+        segments.last().is_some_and(|last| last.next() > offset)
     }
 }
 
-/// The first record of a batch at or behind `start` whose timestamp is at least `at`.
-fn first_record(batch: &[u8], at: i64, start: u64) -> Result<Option<(Offset, i64, i32)>, Error> {
-    let header = BatchHeader::parse(batch)?;
+impl Stream {
+    /// The first record of a batch at or behind `start` whose timestamp is at least `at`.
+    fn first_record(
+        &self,
+        batch: &[u8],
+        at: i64,
+        start: u64,
+    ) -> Result<Option<(Offset, i64, i32)>, Error> {
+        let header = BatchHeader::parse(batch)?;
+        let base = u64::try_from(header.base_offset).unwrap_or(0);
+        let append_time = header.is_log_append_time();
+        if append_time && header.max_timestamp >= at && !header.has_holes() {
+            return Ok(Some((
+                Offset(base.max(start)),
+                header.max_timestamp,
+                header.leader_epoch,
+            )));
+        }
+        let codec = header
+            .compression()
+            .ok_or(batch::BatchError::Record("codec"))?;
+        let body = batch.get(HEADER_LEN..).unwrap_or_default();
+        if codec == batch::Compression::None {
+            return find(&header, body, at, start);
+        }
+        let store = self.0.store()?;
+        // One at a time, and charged before it is there: anybody may ask for any time.
+        let _turn = store.lookup.lock();
+        let likely = body.len().saturating_mul(EXPANSION).saturating_add(1 << 20);
+        for max in [likely.min(DECOMPRESSED_MAX), DECOMPRESSED_MAX] {
+            let _charge = store.parts.ledger.force_charge(max);
+            match batch::decompress(codec, body, max) {
+                Err(batch::BatchError::TooLarge(_)) if max < DECOMPRESSED_MAX => {}
+                plain => return find(&header, &plain?, at, start),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The first of a batch's `records` at or behind `start` whose timestamp is at least `at`.
+fn find(
+    header: &BatchHeader,
+    records: &[u8],
+    at: i64,
+    start: u64,
+) -> Result<Option<(Offset, i64, i32)>, Error> {
     let base = u64::try_from(header.base_offset).unwrap_or(0);
     let append_time = header.is_log_append_time();
-    if append_time && header.max_timestamp >= at && !header.has_holes() {
-        return Ok(Some((
-            Offset(base.max(start)),
-            header.max_timestamp,
-            header.leader_epoch,
-        )));
-    }
-    let codec = header
-        .compression()
-        .ok_or(batch::BatchError::Record("codec"))?;
-    let body = batch.get(HEADER_LEN..).unwrap_or_default();
-    let plain = if codec == batch::Compression::None {
-        Bytes::copy_from_slice(body)
-    } else {
-        Bytes::from(batch::decompress(codec, body, DECOMPRESSED_MAX)?)
-    };
-    for record in batch::records(&plain) {
+    for record in batch::records(records) {
         let record = record?;
         let offset = base + u64::try_from(record.offset_delta).unwrap_or(0);
         let timestamp = if append_time {

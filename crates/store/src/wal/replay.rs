@@ -5,7 +5,9 @@ use std::sync::Arc;
 use base::StreamId;
 use bytes::Bytes;
 
-use super::{ALIGN, FOLDER, Frame, HEADER_LEN, KEPT, Key, Kind, Layout, Part, checksum, path};
+use super::{
+    ALIGN, FOLDER, Frame, HEADER_LEN, KEPT, Key, Kind, Layout, PAYLOAD_MAX, Part, checksum, path,
+};
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 
@@ -42,9 +44,6 @@ pub(crate) enum Found {
     Append(StreamId, Bytes),
     Removed(StreamId),
 }
-
-/// The largest payload that is believed: a frame of more is none.
-const PAYLOAD_MAX: u32 = 1 << 30;
 
 /// Reads all entries in order. Changes nothing.
 pub(crate) fn replay(

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Clock, Offset};
+use base::{ByteSize, Clock, Offset, StreamId};
 use store::batch::{BatchBuilder, Compression};
-use store::sim::SimDisk;
-use store::{AppendOptions, StreamConfig};
+use store::sim::{Action, SimDisk};
+use store::{AppendOptions, Config, StreamConfig};
 
-use crate::world::{T0, World, config, names};
+use crate::world::{ID, T0, World, config, names};
 
 const DAY: i64 = 86_400_000;
 
@@ -110,5 +110,38 @@ async fn records_without_times_age_by_when_they_were_written() {
         Offset(2),
         "the last is not old enough"
     );
+    world.store.close().await.unwrap();
+}
+
+/// What the tails hold together is counted: a flush and a removal both take a stream's part off.
+#[tokio::test]
+async fn a_removal_during_a_flush_is_counted_once() {
+    let (disk, clock) = (SimDisk::new(), Clock::manual(T0));
+    let config = Config {
+        tail_bytes: ByteSize(0),
+        ..config()
+    };
+    let stream = StreamConfig::default();
+    let mut world = World::with(Arc::new(disk.clone()), &clock, config, stream.clone()).unwrap();
+    append(&world, T0, 5000).await;
+    let gate = disk.close_gate(Action::Write, "streams/", 0);
+    std::thread::scope(|scope| {
+        let flushing = scope.spawn(|| world.store.flush());
+        disk.wait_at_gate(gate);
+        let removing = scope.spawn(|| world.store.remove(ID));
+        while world.stream.check_open().is_ok() {
+            std::thread::yield_now();
+        }
+        disk.open_gate(gate);
+        flushing.join().unwrap().unwrap();
+        removing.join().unwrap().unwrap();
+    });
+    let other = StreamId { partition: 1, ..ID };
+    world.stream = world.store.create(other, stream).unwrap();
+    append(&world, T0, 100).await;
+    world.store.flush().unwrap();
+    append(&world, T0, 100).await;
+    let held = world.metric("store_tail_bytes");
+    assert!(held < 1000, "{held} bytes");
     world.store.close().await.unwrap();
 }

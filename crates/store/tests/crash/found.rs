@@ -231,3 +231,59 @@ fn a_small_batch_keeps_nothing_large_in_memory() {
         open.close().await.unwrap();
     });
 }
+
+/// Headers are read as they are asked for: those before the damage are there, nothing is behind it.
+#[test]
+fn headers_end_with_the_damage() {
+    runtime().block_on(async {
+        let disk = SimDisk::new();
+        let (open, stream) = one(&disk, false);
+        for _ in 0..4 {
+            stream.durable(append(&stream, 1000)).await.unwrap();
+        }
+        open.store.flush().unwrap();
+        let in_tail = append(&stream, 1000);
+        stream.durable(in_tail).await.unwrap();
+        let bases = |headers: store::Headers| -> Vec<_> {
+            headers
+                .map(|header| header.map(|h| h.base_offset).ok())
+                .collect()
+        };
+        let all = [0, 1, 2, 3, 4].map(Some);
+        assert_eq!(bases(stream.headers(Offset(0))), all);
+        assert_eq!(bases(stream.headers(Offset(3))), all[3..]);
+        let length = disk.files().iter().find(|f| f.0 == segment(0)).unwrap().1 / 4;
+        disk.flip_bit(&segment(0), (2 * length + 16) * 8).unwrap();
+        assert_eq!(bases(stream.headers(Offset(0))), [Some(0), Some(1), None]);
+        open.close().await.unwrap();
+    });
+}
+
+/// What a question for a time decompresses is charged before it is there.
+#[test]
+fn looking_for_a_time_is_charged() {
+    runtime().block_on(async {
+        let disk = SimDisk::new();
+        let (open, stream) = one(&disk, false);
+        let mut builder = store::batch::BatchBuilder::new();
+        for at in 0..20 {
+            builder.push(at, None, Some(&[7; 1 << 20]), []);
+        }
+        let batch = builder.build(store::batch::Compression::Zstd).unwrap();
+        assert!(batch.len() < 100_000);
+        let appended = stream.append(batch, AppendOptions::default()).unwrap();
+        stream.durable(appended.next).await.unwrap();
+        let ledger = open.store.ledger();
+        let (used, before) = (ledger.used(), ledger.peak());
+        assert!(before < 1 << 20, "{before} bytes");
+        let found = stream.by_timestamp(15).unwrap();
+        assert_eq!(
+            found.map(|(offset, at, _)| (offset, at)),
+            Some((Offset(15), 15))
+        );
+        let peak = ledger.peak();
+        assert!(peak > 20 << 20, "{peak} bytes");
+        assert_eq!(ledger.used(), used);
+        open.close().await.unwrap();
+    });
+}

@@ -52,3 +52,46 @@ fn a_tail_as_large_as_the_budget_makes_room() {
         tasks.join_threads();
     });
 }
+
+/// What a crash has left in the write-ahead log goes to segments a little at a time.
+#[test]
+fn a_start_takes_little_memory_for_what_it_replays() {
+    runtime().block_on(async {
+        let disk = SimDisk::new();
+        let tasks = Tasks::current();
+        let config = Config {
+            wal_file_bytes: ByteSize(64 << 20),
+            ..Config::default()
+        };
+        let open = |disk: &SimDisk, ledger: &Ledger| {
+            let parts = Parts {
+                disk: Arc::new(disk.clone()),
+                clock: Clock::manual(1_000_000),
+                ledger: ledger.clone(),
+                tasks: tasks.clone(),
+                metrics: Metrics::default(),
+            };
+            Store::open(config.clone(), parts).unwrap()
+        };
+        let store = open(&disk, &Ledger::new(1 << 30));
+        let stream = store.create(id(0), stream_config(false)).unwrap();
+        let batch = batch(&Rng::seeded(1), 1, 1 << 20);
+        for _ in 0..20 {
+            let appended = stream.append(batch.clone(), AppendOptions::default());
+            stream.durable(appended.unwrap().next).await.unwrap();
+        }
+        let killed = disk.restart();
+        assert!(store.close().await.is_err());
+        let ledger = Ledger::new(1 << 30);
+        let store = open(&killed, &ledger);
+        assert_eq!(store.recovery().replayed, 20);
+        assert_eq!(store.stream(id(0)).unwrap().end(), Offset(20));
+        let peak = ledger.peak();
+        assert!(peak > 4 << 20 && peak < 12 << 20, "{peak} bytes");
+        assert_eq!(ledger.used(), 0);
+        store.close().await.unwrap();
+        tasks.signal();
+        drop((stream, store));
+        tasks.join_threads();
+    });
+}

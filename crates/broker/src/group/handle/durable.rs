@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use store::batch::{self, BatchBuilder, Compression};
 use tracing::warn;
 
+use super::line::Ticket;
 use super::{Groups, Slot};
 use crate::broker::{Broker, Shared as BrokerShared};
 use crate::error::Error;
@@ -18,6 +19,21 @@ use crate::group::state::{Group, State};
 use crate::partition::{Ack, Partition};
 
 type Record = (Vec<u8>, Option<Vec<u8>>);
+
+/// A write of a group that has its place.
+pub(super) struct Started {
+    broker: Arc<BrokerShared>,
+    pub(super) partition: Arc<Partition>,
+    pub(super) batch: Bytes,
+    pub(super) place: Place,
+}
+
+pub(super) enum Place {
+    /// In the log.
+    Log(crate::Appended),
+    /// Among those who wait for room.
+    Line(Ticket),
+}
 
 /// Java's `String.hashCode`, by which its tools find a group's partition.
 fn hash(name: &str) -> u32 {
@@ -54,36 +70,35 @@ impl Groups {
     ) -> impl Future<Output = Result<u64, GroupError>> + Send + use<> {
         let started = self.start_write(group, records);
         async move {
-            let (broker, partition, batch, appended) = started?;
-            let appended = match appended {
-                Some(appended) => appended,
-                None => loop {
-                    Broker::of(&broker).room().await;
-                    match partition.append(&batch) {
-                        Err(Error::Store(store::Error::Busy)) => {}
-                        other => break other?,
+            let Started {
+                broker,
+                partition,
+                batch,
+                place,
+            } = started?;
+            let appended = match place {
+                Place::Log(appended) => appended,
+                Place::Line(ticket) => {
+                    ticket.first().await;
+                    loop {
+                        Broker::of(&broker).room().await;
+                        match partition.append(&batch) {
+                            Err(Error::Store(store::Error::Busy)) => {}
+                            other => break other?,
+                        }
                     }
-                },
+                }
             };
             partition.acknowledged(&appended, Ack::Quorum).await?;
             Ok(appended.first.0)
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "used in one place")]
     pub(super) fn start_write(
         &self,
         group: &str,
         records: Vec<Record>,
-    ) -> Result<
-        (
-            Arc<BrokerShared>,
-            Arc<Partition>,
-            Bytes,
-            Option<crate::Appended>,
-        ),
-        GroupError,
-    > {
+    ) -> Result<Started, GroupError> {
         let broker = self.broker()?;
         let partition = Self::partition(&broker, group)?;
         let now_ms = self.0.clock.unix_ms();
@@ -93,11 +108,20 @@ impl Groups {
         }
         let unavailable = |e: batch::BatchError| GroupError::Unavailable(e.to_string());
         let batch = builder.build(Compression::None).map_err(unavailable)?;
-        match partition.append(&batch) {
-            Ok(appended) => Ok((broker, partition, batch, Some(appended))),
-            Err(Error::Store(store::Error::Busy)) => Ok((broker, partition, batch, None)),
-            Err(error) => Err(error.into()),
+        let mut place = None;
+        if !self.0.lines.has(group) {
+            match partition.append(&batch) {
+                Ok(appended) => place = Some(Place::Log(appended)),
+                Err(Error::Store(store::Error::Busy)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(Started {
+            broker,
+            partition,
+            batch,
+            place: place.unwrap_or_else(|| Place::Line(self.0.lines.join(group))),
+        })
     }
 
     pub(super) fn save_in_background(&self, group: &Group) {
@@ -141,43 +165,49 @@ impl Groups {
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
         let (id, instance, generation) = member;
         let make = generation < 0;
-        let may = self.step(name, make, |group, now| {
+        let limit = self.0.config.metadata_bytes_max;
+        let outcomes = outcomes(&offsets, limit);
+        let now_ms = self.0.clock.unix_ms();
+        let started = self.step(name, make, |group, now| {
             let may = may_commit(group, id, instance, generation, now);
             let has_room = self.0.room.has(group.offsets.growth(&offsets));
-            let outcome = may.and(if has_room {
+            let may = may.and(if has_room {
                 Ok(())
             } else {
                 Err(GroupError::NoRoom)
             });
-            (outcome, super::Todo::default())
+            // The place in the log is taken in the same step: nothing that the group does later comes
+            // before it.
+            let started = may.map(|()| {
+                let kept = offsets
+                    .iter()
+                    .filter(|(_, _, at)| at.metadata.len() <= limit);
+                let records: Vec<_> = kept
+                    .map(|offset| offset_record(name, offset, now_ms))
+                    .collect();
+                (!records.is_empty()).then(|| {
+                    group.offsets.begin_commit();
+                    self.write(name, records)
+                })
+            });
+            (started, super::Todo::default())
         });
-        match may {
+        let started = match started {
             Err(GroupError::NotFound) => return Err(GroupError::IllegalGeneration),
             other => other??,
-        }
-        let limit = self.0.config.metadata_bytes_max;
-        let outcomes: Vec<_> = offsets
-            .iter()
-            .map(|(_, _, at)| {
-                if at.metadata.len() > limit {
-                    Err(GroupError::MetadataTooLarge)
-                } else {
-                    Ok(())
-                }
-            })
-            .collect();
-        let now_ms = self.0.clock.unix_ms();
+        };
+        let Some(write) = started else {
+            return Ok(outcomes);
+        };
+        let _open = OpenCommit {
+            groups: self.clone(),
+            name,
+        };
         let kept: Vec<_> = offsets
             .into_iter()
             .filter(|(_, _, at)| at.metadata.len() <= limit)
             .collect();
-        if kept.is_empty() {
-            return Ok(outcomes);
-        }
-        let records = kept
-            .iter()
-            .map(|offset| offset_record(name, offset, now_ms));
-        let place = self.write(name, records.collect()).await?;
+        let place = write.await?;
         self.0.metrics.commits.inc_by(kept.len() as u64);
         self.step(name, true, |group, _| {
             for (topic, partition, at) in kept {
@@ -229,20 +259,21 @@ impl Groups {
         name: &str,
         partitions: &[(String, i32)],
     ) -> Result<(), GroupError> {
-        let dead = self.step(name, false, |group, _| {
+        let write = self.step(name, false, |group, _| {
             let known = partitions
                 .iter()
                 .filter(|(t, p)| group.offsets.get(t, *p).is_some());
-            let keys: Vec<_> = known.map(|(t, p)| tombstone(name, t, *p)).collect();
-            (keys, super::Todo::default())
+            let dead: Vec<_> = known.map(|(t, p)| tombstone(name, t, *p)).collect();
+            let write = (!dead.is_empty()).then(|| self.write(name, dead));
+            (write, super::Todo::default())
         })?;
-        if dead.is_empty() {
+        let Some(write) = write else {
             return Ok(());
-        }
-        self.write(name, dead).await?;
+        };
+        let place = write.await?;
         self.step(name, false, |group, _| {
             for (topic, partition) in partitions {
-                group.offsets.remove(topic, *partition);
+                group.offsets.bury(topic, *partition, place);
             }
             ((), super::Todo::default())
         })
@@ -253,19 +284,20 @@ impl Groups {
     /// # Errors
     /// [`GroupError::NotFound`], [`GroupError::NonEmpty`], [`GroupError::Unavailable`].
     pub async fn delete(&self, name: &str) -> Result<(), GroupError> {
-        let (dead, known) = self.step(name, false, |group, _| {
+        let (write, known) = self.step(name, false, |group, _| {
             let outcome = if group.members.is_empty() && group.state == State::Empty {
                 let known = group.offsets.iter().map(|(t, p, _)| (t.to_owned(), p));
-                Ok((tombstones(group), known.collect::<Vec<_>>()))
+                let known: Vec<_> = known.collect();
+                Ok((self.write(name, tombstones(group)), known))
             } else {
                 Err(GroupError::NonEmpty)
             };
             (outcome, super::Todo::default())
         })??;
-        self.write(name, dead).await?;
+        let place = write.await?;
         self.step(name, false, |group, _| {
             for (topic, partition) in &known {
-                group.offsets.remove(topic, *partition);
+                group.offsets.bury(topic, *partition, place);
             }
             group.pending.clear();
             ((), super::Todo::default())
@@ -336,6 +368,32 @@ impl Positions {
             }
         }
         all
+    }
+}
+
+/// What is answered for each offset: those with more metadata than `limit` bytes are not kept.
+fn outcomes(offsets: &[(String, i32, Committed)], limit: usize) -> Vec<Result<(), GroupError>> {
+    let outcome = |at: &Committed| {
+        if at.metadata.len() > limit {
+            return Err(GroupError::MetadataTooLarge);
+        }
+        Ok(())
+    };
+    offsets.iter().map(|(_, _, at)| outcome(at)).collect()
+}
+
+/// A commit that is on its way, however that ends.
+struct OpenCommit<'a> {
+    groups: Groups,
+    name: &'a str,
+}
+
+impl Drop for OpenCommit<'_> {
+    fn drop(&mut self) {
+        let _ = self.groups.step(self.name, false, |group, _| {
+            group.offsets.end_commit();
+            ((), super::Todo::default())
+        });
     }
 }
 

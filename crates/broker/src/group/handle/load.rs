@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use store::batch::{self, BatchError, BatchHeader, HEADER_LEN};
 use tracing::{error, info, warn};
 
-use super::durable::{shard, tombstone};
+use super::durable::{Place, shard, tombstone};
 use super::{Fenced, Groups, Slot};
 use crate::broker::Broker;
 use crate::error::Error;
@@ -117,14 +117,14 @@ impl Groups {
             let records = dead.iter().map(|(t, p)| tombstone(&name, t, *p)).collect();
             let unavailable = |error: GroupError| Error::InvalidRequest(error.to_string());
             let mut started = self.start_write(&name, records).map_err(unavailable)?;
-            while started.3.is_none() {
+            while let Place::Line(_) = started.place {
                 // The queue is full: what is in it goes to the disk first.
                 broker.store().flush()?;
-                started.3 = match started.1.append(&started.2) {
-                    Ok(appended) => Some(appended),
-                    Err(Error::Store(store::Error::Busy)) => None,
+                match started.partition.append(&started.batch) {
+                    Ok(appended) => started.place = Place::Log(appended),
+                    Err(Error::Store(store::Error::Busy)) => {}
                     Err(error) => return Err(error),
-                };
+                }
             }
             for (topic, partition) in &dead {
                 slot.group.offsets.remove(topic, *partition);

@@ -33,7 +33,7 @@ impl Group {
     /// Whether there is nothing in it: nobody, and nothing that anybody has left behind.
     pub(crate) fn is_bare(&self) -> bool {
         let nobody = self.members.is_empty() && self.pending.is_empty();
-        nobody && self.state == State::Empty && self.offsets.is_empty()
+        nobody && self.state == State::Empty && self.offsets.is_idle()
     }
 
     /// Whether it has ever got as far as a record in the log.
