@@ -470,8 +470,8 @@ impl Stream {
         Ok(Offset(start))
     }
 
-    /// Calls `listener` whenever readers may see more, in the place of an earlier one. It is called
-    /// on the committer's thread and must not take long.
+    /// Calls `listener` whenever readers may see more, or never will again, in the place of an
+    /// earlier one. It is called on the committer's thread and must not take long.
     pub fn on_durable(&self, listener: impl Fn() + Send + Sync + 'static) {
         self.0.durable.listen(Listener(Box::new(listener)));
     }

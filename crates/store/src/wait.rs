@@ -19,7 +19,7 @@ pub(crate) struct Mark {
     listener: RwLock<Option<Listener>>,
 }
 
-/// Is called whenever a mark has risen.
+/// Is called whenever a mark has risen, or will not rise any more.
 pub(crate) struct Listener(pub(crate) Box<dyn Fn() + Send + Sync>);
 
 impl std::fmt::Debug for Listener {
@@ -60,9 +60,7 @@ impl Mark {
             return;
         }
         self.wake(to);
-        if let Some(Listener(listener)) = &*self.listener.read() {
-            listener();
-        }
+        self.tell();
     }
 
     fn wake(&self, to: u64) {
@@ -82,6 +80,13 @@ impl Mark {
         self.over.store(true, Ordering::Release);
         let all = std::mem::take(&mut self.waiting.lock().wakers);
         all.into_values().for_each(Waker::wake);
+        self.tell();
+    }
+
+    fn tell(&self) {
+        if let Some(Listener(listener)) = &*self.listener.read() {
+            listener();
+        }
     }
 
     pub(crate) fn is_over(&self) -> bool {

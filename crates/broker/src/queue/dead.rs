@@ -314,7 +314,7 @@ fn is_circle(deaths: &[Death], queue: &str) -> bool {
 }
 
 /// What a router is asked: namespace, exchange, routing keys, the message's headers.
-pub type Router =
+pub(super) type Router =
     dyn Fn(&str, &str, &[Bytes], &[crate::records::RecordHeader]) -> Vec<Queue> + Send + Sync;
 
 #[cfg(test)]

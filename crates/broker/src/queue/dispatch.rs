@@ -115,13 +115,11 @@ impl State {
                     break;
                 }
             }
-            // Who takes has what it wanted, or all there is: the next one is served.
-            if target.waiter != 0 {
-                self.answer_waiters(false, &mut todo);
-            }
+            self.let_full_go(&mut todo);
         }
-        let loading = self.lanes.iter().any(|lane| lane.loading);
-        self.answer_waiters(short && !loading, &mut todo);
+        // Whoever takes nothing for an answer still gets what was published before.
+        let pending = self.lanes.iter().any(Lane::is_pending);
+        self.answer_waiters(short && !pending, &mut todo);
         todo.wakers.append(&mut self.wakers());
         todo.dying = std::mem::take(&mut self.dying);
         if self.is_unused() && (!self.watch || self.head_known) {
@@ -586,6 +584,24 @@ impl State {
             headers: parsed.headers,
             attributes: parsed.attributes,
         }
+    }
+
+    /// The waiter whose turn it was goes when it has all that it wants.
+    fn let_full_go(&mut self, todo: &mut Todo) {
+        if let Some(waiter) = self.waiters.front()
+            && let Some(served) = self.served.get(&waiter.id)
+            && served.deliveries.len() >= waiter.max
+            && let Some(mut waiter) = self.waiters.pop_front()
+        {
+            todo.wakers.extend(waiter.waker.take());
+        }
+    }
+
+    /// Lets those go who take nothing for an answer.
+    pub(super) fn answer_now(&mut self) -> Vec<Waker> {
+        let mut todo = Todo::default();
+        self.answer_waiters(true, &mut todo);
+        todo.wakers
     }
 
     /// Lets those go who have something, and those who take nothing for an answer.

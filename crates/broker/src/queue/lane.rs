@@ -136,6 +136,12 @@ impl Lane {
         ahead.saturating_sub(self.settled_ahead + self.delayed_ahead)
     }
 
+    /// Whether more will be there in a moment: it is being read or made durable.
+    pub(super) fn is_pending(&self) -> bool {
+        let soon = self.appended > self.stream.end().0 && self.stream.check_open().is_ok();
+        self.loading || soon
+    }
+
     /// Takes in what others have appended to the topic.
     pub(super) fn note_appended(&mut self) {
         let end = self.stream.appended_end().0;
@@ -212,17 +218,17 @@ pub(super) struct Groups {
 
 #[derive(Debug, Default)]
 struct Group {
-    /// By whom, as long as that one may have the next ones, too; else 0.
+    /// With who has them; 0 is nobody who may have the next ones, too.
     leased: BTreeMap<u64, u64>,
     parked: BTreeSet<u64>,
     ready: BTreeSet<u64>,
 }
 
 impl Group {
-    /// Whether a lease before `offset` is in the way of `who`.
-    fn is_held(&self, offset: u64, who: u64) -> bool {
+    /// Whether nothing before `offset` is leased to anybody but `who`.
+    fn is_free(&self, offset: u64, who: u64) -> bool {
         let mut before = self.leased.range(..offset);
-        before.any(|(_, by)| who == 0 || *by != who)
+        before.all(|(_, holder)| who != 0 && *holder == who)
     }
 
     fn is_empty(&self) -> bool {
@@ -243,7 +249,7 @@ impl Groups {
         };
         let behind = group.parked.first().is_some_and(|p| *p < offset)
             || group.ready.first().is_some_and(|r| *r < offset);
-        !behind && !group.is_held(offset, who)
+        !behind && group.is_free(offset, who)
     }
 
     pub(super) fn key(&self, offset: u64) -> Option<&Bytes> {
@@ -300,7 +306,7 @@ impl Groups {
             return None;
         }
         let first = *group.parked.first()?;
-        let free = !group.is_held(first, who);
+        let free = group.is_free(first, who);
         let behind = group.ready.first().is_some_and(|ready| *ready < first);
         if !free || behind {
             return None;

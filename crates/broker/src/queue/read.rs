@@ -115,7 +115,10 @@ impl Inner {
                     }
                     Ok((batches, next)) => lane.window.push(batches, next, Some(charge)),
                     Err(error) => {
-                        // It is tried again by whatever asks next.
+                        // It is tried again by whatever asks next; who does not wait gets nothing.
+                        let wakers = state.answer_now();
+                        drop(state);
+                        wakers.into_iter().for_each(std::task::Waker::wake);
                         tracing::warn!(queue = %queue.name, %error, "a queue cannot be read");
                         return;
                     }

@@ -114,6 +114,7 @@ impl Server {
             metrics: metrics.clone(),
             config: settings.topics,
             groups: settings.groups,
+            queues: broker::queue::Config::default(),
         })
         .unwrap();
         let kafka = Kafka::new(settings.kafka, broker.clone(), rng, &metrics).unwrap();
