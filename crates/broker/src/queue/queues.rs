@@ -621,10 +621,11 @@ impl Queues {
     }
 
     /// Writes what the journal does not know yet.
-    /// Lets go of the queues.
+    /// Lets go of the queues, which hold what they share as that holds them.
     pub(crate) fn release(&self) {
         let table = std::mem::take(&mut *self.0.table.write());
-        drop(table);
+        let (dirty, scheduled) = (self.0.journal.release(), self.0.runs.release());
+        drop((table, dirty, scheduled));
     }
 
     pub(crate) async fn close(&self) -> Result<(), Error> {
