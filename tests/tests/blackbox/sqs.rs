@@ -155,7 +155,7 @@ fn not_passing() -> BTreeMap<String, String> {
 #[test]
 fn moto_tests_pass_but_for_those_in_the_table() {
     let server = Server::start_with(&[
-        ("SQS__ACCOUNT_ID", "\"123456789012\""),
+        ("SQS__ACCOUNT_ID", "123456789012"),
         ("SQS__RECREATE_AFTER", "0ms"),
     ]);
     let folder = std::fs::read_dir(installed().join("moto")).unwrap();
