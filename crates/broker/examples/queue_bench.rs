@@ -60,6 +60,7 @@ impl Machine {
 
     async fn stop(self) -> Result<(), Box<dyn std::error::Error>> {
         self.broker.close().await?;
+        self.broker.release();
         self.tasks.signal();
         drop(self.broker);
         self.tasks.join_threads();
@@ -209,18 +210,10 @@ async fn backlog(folder: &Path, count: u64) -> Result<(), Box<dyn std::error::Er
         let tenth: Vec<_> = receipts.clone().filter(|r| r.offset % 10 == 0).collect();
         let most: Vec<_> = receipts.filter(|r| r.offset % 10 != 0).collect();
         queue.settle(&tenth, Outcome::Accept);
-        let back = Outcome::Release {
-            counted: false,
-            delay: None,
-        };
-        if left < count / 2 {
+        if left < count - count / 4 {
             queue.settle(&most, Outcome::Accept);
-        } else if left < count - count / 4 {
-            queue.settle(&most, Outcome::Accept);
-        } else {
-            // A quarter stays leased until the end of the process.
-            let _ = back;
         }
+        // Else it stays leased until the end of the process.
     }
     println!(
         "gone through in {:.1?}, {:.0} MiB, {:?}",

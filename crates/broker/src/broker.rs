@@ -1,5 +1,6 @@
 //! The handle: opening the engine, finding topics, closing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) queues: std::sync::OnceLock<Queues>,
     /// Held by whoever creates, changes or deletes topics: one at a time.
     pub(crate) changing: Mutex<()>,
+    /// The configuration that was parsed last.
+    last_config: Mutex<Option<Arc<TopicConfig>>>,
 }
 
 #[derive(Debug, Default)]
@@ -178,6 +181,7 @@ impl Broker {
             groups: std::sync::OnceLock::new(),
             queues: std::sync::OnceLock::new(),
             changing: Mutex::new(()),
+            last_config: Mutex::new(None),
         });
         let broker = Self(shared);
         broker.remove_deleted()?;
@@ -283,10 +287,7 @@ impl Broker {
 
     /// Puts a topic of the control state into the table, with its streams.
     pub(crate) fn load(&self, topic: &meta::Topic) -> Result<Arc<Topic>, Error> {
-        let config = Arc::new(TopicConfig::parse(
-            topic.config.clone(),
-            &self.0.config.defaults,
-        )?);
+        let config = self.parse_config(&topic.config)?;
         let name: Arc<str> = Arc::from(topic.name.as_str());
         let mut partitions = Vec::new();
         for index in 0..topic.partitions {
@@ -302,6 +303,17 @@ impl Broker {
         self.0.topics.write().insert(topic.clone());
         self.count_topics();
         Ok(topic)
+    }
+
+    /// A topic's configuration. Topics that are set to the same, of which queues make very many,
+    /// share one.
+    fn parse_config(&self, set: &BTreeMap<String, String>) -> Result<Arc<TopicConfig>, Error> {
+        let mut last = self.0.last_config.lock();
+        if let Some(config) = last.as_ref().filter(|config| config.set == *set) {
+            return Ok(config.clone());
+        }
+        let config = TopicConfig::parse(set.clone(), &self.0.config.defaults)?;
+        Ok(last.insert(Arc::new(config)).clone())
     }
 
     pub(crate) fn open_partition(

@@ -23,6 +23,8 @@ mod dispatch;
 mod handle;
 mod journal;
 mod lane;
+mod leave;
+mod load;
 mod metrics;
 mod publish;
 mod queues;

@@ -303,6 +303,9 @@ impl State {
     /// Puts a message into a consumer's inbox.
     pub(super) fn put(&mut self, id: u64, delivery: Delivery) {
         if let Some(slot) = self.consumers.get_mut(&id) {
+            if slot.inbox.is_empty() {
+                self.filled.push(id);
+            }
             slot.inbox_bytes += delivery.value.as_ref().map_or(0, bytes::Bytes::len);
             slot.inbox.push(delivery);
         }
@@ -310,11 +313,10 @@ impl State {
 
     /// Those to be woken because their inboxes hold something.
     pub(super) fn wakers(&mut self) -> Vec<Waker> {
-        let filled = self
-            .consumers
-            .values_mut()
-            .filter(|one| !one.inbox.is_empty());
-        filled.filter_map(|one| one.waker.take()).collect()
+        let filled = std::mem::take(&mut self.filled);
+        let each = filled.iter();
+        each.filter_map(|id| self.consumers.get_mut(id)?.waker.take())
+            .collect()
     }
 
     /// Empties a consumer's inbox for it.

@@ -10,15 +10,13 @@ use std::task::Waker;
 use super::delivery::{Delivery, Receipt};
 use super::handle::Inner;
 use super::lane::{Lane, Place, Slot};
-use super::settings::Overflow;
 use super::state::{At, Dying, Served, State};
 use super::window::{self, Parsed};
-use crate::message::DeathReason;
 
 /// How much is read at a time where no disk is needed, in bytes.
 const CACHED_BYTES: usize = 128 << 10;
 /// How many messages may be on their way to where dead letters go; then no more expire.
-const DYING_MAX: u64 = 1024;
+pub(super) const DYING_MAX: u64 = 1024;
 
 /// A read that has to be done before a pass can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +33,7 @@ pub(super) struct Load {
 #[derive(Debug)]
 pub(super) enum Head {
     /// Returned, or hidden until now.
-    Ready(Parsed),
+    Ready(Box<Parsed>),
     /// In the window.
     Ahead,
     Load(Load),
@@ -91,12 +89,9 @@ impl State {
         let mut ready = self.ready();
         let mut short = false;
         while self.has_targets() {
-            let (number, head) = match self.find(limits, &mut todo) {
-                Some(found) => found,
-                None => {
-                    short = true;
-                    break;
-                }
+            let Some((number, head)) = self.find(limits, &mut todo) else {
+                short = true;
+                break;
             };
             let Some((target, run)) = self.next_target(queue, limits.now_ms) else {
                 break;
@@ -132,7 +127,7 @@ impl State {
     }
 
     /// The lanes in the order in which they are served.
-    fn order(&self) -> impl Iterator<Item = u16> + use<> {
+    pub(super) fn order(&self) -> impl Iterator<Item = u16> + use<> {
         let (count, turn, by_priority) = (self.lanes.len(), self.turn, self.by_priority);
         (0..count).map(move |at| {
             let lane = if by_priority {
@@ -155,7 +150,7 @@ impl State {
                         self.request(load, todo);
                         return None;
                     }
-                    head => {
+                    head @ (Head::Ready(_) | Head::Ahead) => {
                         if let Some(head) = self.alive(number, head, limits) {
                             self.turn = usize::from(number) + 1;
                             return Some((number, head));
@@ -170,7 +165,7 @@ impl State {
         None
     }
 
-    fn request(&mut self, load: Load, todo: &mut Todo) {
+    pub(super) fn request(&mut self, load: Load, todo: &mut Todo) {
         if let Some(lane) = self.lane(load.lane)
             && !lane.loading
         {
@@ -180,7 +175,7 @@ impl State {
     }
 
     /// The first message of a lane that is not hidden.
-    fn head(&mut self, number: u16, limits: Limits) -> Head {
+    pub(super) fn head(&mut self, number: u16, limits: Limits) -> Head {
         loop {
             let full = self.slots() >= limits.slots_max;
             let parked = self.parked_too_many(limits);
@@ -197,7 +192,7 @@ impl State {
                     lane.again.set(batches.into_iter().next());
                 }
                 if let Some(parsed) = lane.again.get(offset, decoder) {
-                    return Head::Ready(parsed);
+                    return Head::Ready(Box::new(parsed));
                 }
                 // Compaction or retention has taken it.
                 self.settle_slot((number, offset));
@@ -292,137 +287,6 @@ impl State {
         true
     }
 
-    /// The head, unless it is to leave: then it goes.
-    fn alive(&mut self, number: u16, head: Head, limits: Limits) -> Option<Head> {
-        let Some(lane) = self.lanes.get_mut(usize::from(number)) else {
-            return None;
-        };
-        let (attempts, end) = match &head {
-            Head::Ready(parsed) => {
-                let slot = lane.slots.get(&parsed.offset);
-                (
-                    slot.map_or(0, |slot| slot.attempts),
-                    ends(&self.settings, parsed),
-                )
-            }
-            Head::Ahead => {
-                let parsed = lane.window.peek(lane.next, &mut self.decoder)?;
-                let end = ends(&self.settings, parsed);
-                (lane.attempts_before(lane.next), end)
-            }
-            Head::Load(_) | Head::Empty => return Some(head),
-        };
-        let (expires, dropped) = end;
-        let reason = if dropped.is_some_and(|at| at <= limits.now_ms) {
-            None
-        } else if expires.is_some_and(|at| at <= limits.now_ms) {
-            Some(DeathReason::Expired)
-        } else if self
-            .settings
-            .delivery_limit
-            .is_some_and(|max| attempts >= max)
-        {
-            Some(DeathReason::DeliveryLimit)
-        } else {
-            let times = [self.head_expires, expires, dropped];
-            self.head_expires = times.into_iter().flatten().min();
-            return Some(head);
-        };
-        self.kill(number, head, reason);
-        None
-    }
-
-    /// Takes a head out of the queue: to where dead letters go, or for good.
-    fn kill(&mut self, number: u16, head: Head, reason: Option<DeathReason>) {
-        let buried = reason.filter(|_| self.settings.dead_letter.is_some());
-        let parsed = match head {
-            Head::Ready(parsed) => {
-                if buried.is_some()
-                    && let Some(lane) = self.lane(number)
-                    && let Some(slot) = lane.slots.get_mut(&parsed.offset)
-                {
-                    slot.place = Place::Dying;
-                    let size = u64::from(slot.size);
-                    lane.ready.remove(&parsed.offset);
-                    lane.bytes = lane.bytes.saturating_sub(size);
-                } else {
-                    self.settle_slot((number, parsed.offset));
-                }
-                parsed
-            }
-            Head::Ahead => {
-                let Some(lane) = self.lane(number) else {
-                    return;
-                };
-                let Some((parsed, slot)) = lane.take_ahead(Place::Dying) else {
-                    return;
-                };
-                if buried.is_some() {
-                    lane.slots.insert(parsed.offset, slot);
-                } else {
-                    lane.cursor.settle(parsed.offset);
-                    self.dirty = true;
-                }
-                parsed
-            }
-            Head::Load(_) | Head::Empty => return,
-        };
-        if let Some(reason) = buried {
-            self.dying_count += 1;
-            self.dying.push(Dying {
-                at: (number, parsed.offset),
-                message: parsed,
-                reason,
-            });
-        }
-    }
-
-    /// Lets go what has expired or has no room, from the heads of the lanes on.
-    fn sweep(&mut self, limits: Limits, todo: &mut Todo) {
-        let due = self.head_expires.is_some_and(|at| at <= limits.now_ms);
-        if !self.watch || (self.head_known && !due && !self.is_over()) {
-            return;
-        }
-        self.head_expires = None;
-        self.head_known = true;
-        for number in self.order() {
-            loop {
-                if self.dying_count >= DYING_MAX {
-                    self.head_known = false;
-                    return;
-                }
-                let head = match self.head(number, limits) {
-                    Head::Empty => {
-                        self.head_known = false;
-                        break;
-                    }
-                    Head::Load(load) => {
-                        self.head_known = false;
-                        self.request(load, todo);
-                        break;
-                    }
-                    head => head,
-                };
-                if self.is_over() {
-                    self.kill(number, head, Some(DeathReason::MaxLength));
-                } else if self.alive(number, head, limits).is_some() {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Whether the oldest has to make room.
-    fn is_over(&self) -> bool {
-        let settings = &self.settings;
-        if settings.overflow != Overflow::DropHead {
-            return false;
-        }
-        let bytes = || self.lanes.iter().map(|lane| lane.bytes).sum::<u64>();
-        settings.length_max.is_some_and(|max| self.ready() > max)
-            || settings.bytes_max.is_some_and(|max| bytes() > max)
-    }
-
     fn next_target(&mut self, queue: &Weak<Inner>, now_ms: i64) -> Option<(Target, usize)> {
         if let Some(waiter) = self.waiters.front() {
             let target = Target {
@@ -506,10 +370,10 @@ impl State {
                     groups.lease(key.clone(), parsed.offset, target.waiter);
                     self.take_ready((number, parsed.offset));
                     self.promote(&key, target.waiter);
-                    return Some(parsed);
+                    return Some(*parsed);
                 }
                 self.take_ready((number, parsed.offset));
-                parsed
+                *parsed
             }
             Head::Ahead => {
                 let lane = self.lane(number)?;
@@ -558,7 +422,7 @@ impl State {
         let (receipt, slot) = if target.auto_settle {
             self.leased += 1;
             let slot = self.lane(at.0).and_then(|lane| lane.slots.remove(&at.1));
-            let mut slot = slot.unwrap_or(Slot::new(Place::Ready, 0));
+            let mut slot = slot.unwrap_or_else(|| Slot::new(Place::Ready, 0));
             slot.attempts = slot.attempts.saturating_add(1);
             if slot.first_ms == 0 {
                 slot.first_ms = now_ms;
@@ -623,18 +487,4 @@ impl State {
             false
         });
     }
-}
-
-/// When a message expires, and when it is dropped in silence.
-fn ends(settings: &super::settings::QueueSettings, parsed: &Parsed) -> (Option<i64>, Option<i64>) {
-    let after = |from: i64, time: std::time::Duration| {
-        from.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
-    };
-    // What has no time cannot be too old.
-    let ttl = settings.message_ttl.filter(|_| parsed.timestamp_ms >= 0);
-    let queue = ttl.map(|ttl| after(parsed.timestamp_ms, ttl));
-    let expires = [queue, parsed.attributes.expires_ms];
-    let retention = settings.retention.filter(|_| parsed.sent_ms() >= 0);
-    let dropped = retention.map(|keep| after(parsed.sent_ms(), keep));
-    (expires.into_iter().flatten().min(), dropped)
 }

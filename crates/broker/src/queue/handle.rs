@@ -484,7 +484,7 @@ impl State {
                 self.reject(at);
                 true
             }
-            _ => false,
+            Outcome::Accept | Outcome::Release { .. } | Outcome::Reject => false,
         }
     }
 }

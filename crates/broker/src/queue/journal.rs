@@ -6,18 +6,15 @@
 //! own: a task writes what is new every [`Config::settle_interval`](super::Config), whoever waits
 //! for it writes it at once. A record below `seen` that is neither settled nor counted was
 //! delivered once.
-//!
-//! Layout, little-endian. Key: version, kind, queue (16 bytes), lane, and for a chunk its number.
-//! Value of a lane: version, floor, seen, bytes, up to where they are counted, hidden messages.
-//! Value of a chunk: version, form (0 nothing, 1 bits, 2 all), the bits, then (place, attempts,
-//! time) for each count.
+
+mod layout;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::{HashMap, Offset};
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use store::batch::{BatchBuilder, Compression};
 use store::{AppendOptions, Stream};
@@ -26,21 +23,15 @@ use tokio::sync::Notify;
 use super::QueueId;
 use super::cursor::{CHUNK, Chunk};
 use super::handle::Inner;
-use super::lane::{Count, Lane, Place};
+use super::lane::{Count, Lane};
 use super::queues::Shared;
 use super::state::{At, State};
 use crate::error::Error;
 
+pub(super) use layout::{ChunkValue, Key, LaneValue};
+
 /// The topic's name.
 pub(crate) const TOPIC: &str = "__queues";
-
-const VERSION: u8 = 1;
-const LANE: u8 = 0;
-const CHUNK_OF_LANE: u8 = 1;
-
-const NOTHING: u8 = 0;
-const BITS: u8 = 1;
-const ALL: u8 = 2;
 
 /// What the journal's task works on.
 #[derive(Debug)]
@@ -49,168 +40,6 @@ pub(super) struct Journal {
     /// Queues of which something is not written.
     dirty: Mutex<Vec<Arc<Inner>>>,
     wake: Notify,
-}
-
-/// What a key is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key {
-    pub(super) queue: QueueId,
-    pub(super) lane: u16,
-    pub(super) chunk: Option<u64>,
-}
-
-impl Key {
-    fn encode(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(28);
-        out.put_u8(VERSION);
-        out.put_u8(if self.chunk.is_some() {
-            CHUNK_OF_LANE
-        } else {
-            LANE
-        });
-        out.put_slice(self.queue.0.as_bytes());
-        out.put_u16_le(self.lane);
-        if let Some(chunk) = self.chunk {
-            out.put_u64_le(chunk);
-        }
-        out
-    }
-
-    pub(super) fn decode(mut rest: &[u8]) -> Option<Self> {
-        let rest = &mut rest;
-        if rest.try_get_u8().ok()? != VERSION {
-            return None;
-        }
-        let kind = rest.try_get_u8().ok()?;
-        let (id, after) = rest.split_at_checked(16)?;
-        *rest = after;
-        let queue = QueueId(uuid::Uuid::from_slice(id).ok()?);
-        let lane = rest.try_get_u16_le().ok()?;
-        let chunk = match kind {
-            LANE => None,
-            CHUNK_OF_LANE => Some(rest.try_get_u64_le().ok()?),
-            _ => return None,
-        };
-        Some(Self { queue, lane, chunk })
-    }
-}
-
-/// What is kept of a lane.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct LaneValue {
-    pub(super) floor: u64,
-    pub(super) seen: u64,
-    pub(super) bytes: u64,
-    pub(super) counted: u64,
-    pub(super) hidden: u64,
-}
-
-impl LaneValue {
-    fn of(lane: &Lane, hidden: u64) -> Self {
-        let held = lane
-            .slots
-            .values()
-            .filter(|slot| slot.place != Place::Ready);
-        let held: u64 = if lane.slots.len() > 10_000 {
-            // Too many to add up every time: the number is for people.
-            0
-        } else {
-            held.map(|slot| u64::from(slot.size)).sum()
-        };
-        Self {
-            floor: lane.floor(),
-            seen: lane.next.max(lane.seen),
-            bytes: lane.bytes + held,
-            counted: if lane.uncounted.is_empty() {
-                lane.appended
-            } else {
-                0
-            },
-            hidden,
-        }
-    }
-
-    fn encode(self) -> Vec<u8> {
-        let mut out = vec![VERSION];
-        for value in [self.floor, self.seen, self.bytes, self.counted, self.hidden] {
-            out.put_u64_le(value);
-        }
-        out
-    }
-
-    pub(super) fn decode(mut rest: &[u8]) -> Option<Self> {
-        if rest.try_get_u8().ok()? != VERSION {
-            return None;
-        }
-        let mut long = || rest.try_get_u64_le().ok();
-        Some(Self {
-            floor: long()?,
-            seen: long()?,
-            bytes: long()?,
-            counted: long()?,
-            hidden: long()?,
-        })
-    }
-}
-
-/// What is kept of a chunk.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct ChunkValue {
-    pub(super) settled: Option<Chunk>,
-    /// By the place in the chunk.
-    pub(super) counts: Vec<(u16, Count)>,
-}
-
-impl ChunkValue {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
-        match &self.settled {
-            None => out.put_u8(NOTHING),
-            Some(Chunk::Full) => out.put_u8(ALL),
-            Some(Chunk::Mixed(bits, _)) => {
-                out.put_u8(BITS);
-                bits.iter().for_each(|word| out.put_u64_le(*word));
-            }
-        }
-        for (place, count) in &self.counts {
-            out.put_u16_le(*place);
-            out.put_u32_le(count.attempts);
-            out.put_i64_le(count.first_ms);
-        }
-        out
-    }
-
-    pub(super) fn decode(mut rest: &[u8]) -> Option<Self> {
-        let rest = &mut rest;
-        if rest.try_get_u8().ok()? != VERSION {
-            return None;
-        }
-        let settled = match rest.try_get_u8().ok()? {
-            NOTHING => None,
-            ALL => Some(Chunk::Full),
-            BITS => {
-                let mut bits = Box::new([0; (CHUNK / 64) as usize]);
-                for word in bits.iter_mut() {
-                    *word = rest.try_get_u64_le().ok()?;
-                }
-                let count: u32 = bits.iter().map(|word| word.count_ones()).sum();
-                if u64::from(count) == CHUNK {
-                    Some(Chunk::Full)
-                } else {
-                    Some(Chunk::Mixed(bits, u16::try_from(count).ok()?))
-                }
-            }
-            _ => return None,
-        };
-        let mut counts = Vec::new();
-        while !rest.is_empty() {
-            let place = rest.try_get_u16_le().ok()?;
-            let attempts = rest.try_get_u32_le().ok()?;
-            let first_ms = rest.try_get_i64_le().ok()?;
-            counts.push((place, Count { attempts, first_ms }));
-        }
-        Some(Self { settled, counts })
-    }
 }
 
 /// A chunk as it is now, with `extra` settled too.
@@ -583,48 +412,5 @@ impl Shared {
     /// Writes everything now, for a shutdown in order.
     pub(super) async fn flush(&self) -> Result<(), Error> {
         self.write_dirty().await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_are_read_as_written_and_cut_ones_are_not() {
-        let queue = QueueId(uuid::Uuid::from_u128(5));
-        for chunk in [None, Some(7)] {
-            let key = Key {
-                queue,
-                lane: 3,
-                chunk,
-            };
-            let bytes = key.encode();
-            assert_eq!(Key::decode(&bytes), Some(key));
-            assert_eq!(Key::decode(&bytes[..bytes.len() - 1]), None);
-        }
-        let value = LaneValue {
-            floor: 1,
-            seen: 2,
-            bytes: 3,
-            counted: 4,
-            hidden: 5,
-        };
-        assert_eq!(LaneValue::decode(&value.encode()), Some(value));
-        let mut bits = Box::new([0; 64]);
-        bits[3] = 0b101;
-        let count = Count {
-            attempts: 2,
-            first_ms: -1,
-        };
-        for settled in [None, Some(Chunk::Full), Some(Chunk::Mixed(bits, 2))] {
-            let value = ChunkValue {
-                settled,
-                counts: vec![(4095, count)],
-            };
-            let bytes = value.encode();
-            assert_eq!(ChunkValue::decode(&bytes), Some(value));
-            assert_eq!(ChunkValue::decode(&bytes[..bytes.len() - 1]), None);
-        }
     }
 }

@@ -117,11 +117,10 @@ impl Lane {
             settled_ahead: 0,
             delayed_ahead: 0,
             bytes: 0,
-            uncounted: if floor < appended {
-                vec![floor..appended]
-            } else {
-                Vec::new()
-            },
+            uncounted: Some(floor..appended)
+                .filter(|range| !range.is_empty())
+                .into_iter()
+                .collect(),
             appended,
             kept: None,
             journaled: BTreeSet::new(),

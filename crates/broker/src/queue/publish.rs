@@ -263,8 +263,7 @@ impl State {
             };
             lane.add_uncounted(lane.appended..first.first.0);
             lane.appended = end.0;
-            let mut offset = first.first.0;
-            for placed in lane_plan.placed {
+            for (offset, placed) in (first.first.0..).zip(lane_plan.placed) {
                 if let Some(at) = placed.deliver_ms {
                     lane.add_uncounted(offset..offset + 1);
                     lane.delayed_ahead += 1;
@@ -288,7 +287,6 @@ impl State {
                         offset,
                     };
                 }
-                offset += 1;
             }
             waits.push((lane.stream.clone(), end));
         }

@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use base::{Clock, HashMap, Ledger, Metrics, Offset, Rng, Tasks};
+use base::{Clock, HashMap, Ledger, Metrics, Rng, Tasks};
 use parking_lot::{Mutex, RwLock};
 use store::{AppendOptions, Store};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::config::Config;
 use super::dead::Router;
 use super::handle::{Inner, Queue};
-use super::journal::{self, Journal, Kept};
+use super::journal::{self, Journal};
 use super::lane::Lane;
 use super::metrics::QueueMetrics;
 use super::run::{self, RUNNERS, Runs, Timer};
@@ -58,6 +58,8 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct Table {
     namespaces: HashMap<Arc<str>, BTreeMap<Arc<str>, Queue>>,
+    /// The queues of a connection, by its number.
+    owned: HashMap<u64, Vec<Queue>>,
     count: usize,
 }
 
@@ -89,9 +91,12 @@ impl Shared {
         named.filter_map(|name| self.get(namespace, name)).collect()
     }
 
-    fn insert(&self, queue: Queue) {
+    pub(super) fn insert(&self, queue: Queue) {
         let mut table = self.table.write();
         table.count += 1;
+        if let Some(owner) = queue.settings().owner {
+            table.owned.entry(owner.0).or_default().push(queue.clone());
+        }
         let names = table
             .namespaces
             .entry(queue.namespace().clone())
@@ -110,10 +115,19 @@ impl Shared {
                 .is_some_and(|found| found.id() == queue.id())
         {
             names.remove(queue.name());
+            let owner = queue.settings().owner;
             if names.is_empty() {
                 table.namespaces.remove(queue.namespace());
             }
             table.count -= 1;
+            if let Some(owner) = owner
+                && let Some(owned) = table.owned.get_mut(&owner.0)
+            {
+                owned.retain(|other| other.id() != queue.id());
+                if owned.is_empty() {
+                    table.owned.remove(&owner.0);
+                }
+            }
         }
         self.metrics
             .queues
@@ -141,7 +155,7 @@ impl Shared {
     }
 
     /// Puts a queue together.
-    fn make(self: &Arc<Self>, parts: Made, lanes: Vec<Lane>) -> Queue {
+    pub(super) fn make(self: &Arc<Self>, parts: Made, lanes: Vec<Lane>) -> Queue {
         // Receipts of one start are none of another's.
         let epoch = self.epoch.cast_unsigned().wrapping_shl(22);
         let by_priority = lanes.len() == usize::from(parts.settings.lanes.max(1));
@@ -177,16 +191,16 @@ impl Shared {
 }
 
 /// What a queue is made of.
-struct Made {
-    id: QueueId,
-    namespace: Arc<str>,
-    name: Arc<str>,
-    topic: Arc<Topic>,
-    owns_topic: bool,
-    durable: bool,
-    created_ms: i64,
-    modified_ms: i64,
-    settings: QueueSettings,
+pub(super) struct Made {
+    pub(super) id: QueueId,
+    pub(super) namespace: Arc<str>,
+    pub(super) name: Arc<str>,
+    pub(super) topic: Arc<Topic>,
+    pub(super) owns_topic: bool,
+    pub(super) durable: bool,
+    pub(super) created_ms: i64,
+    pub(super) modified_ms: i64,
+    pub(super) settings: QueueSettings,
 }
 
 /// What [`Queues::open`] needs.
@@ -234,102 +248,6 @@ impl Queues {
         tasks.spawn("broker.queue_timer", run::watch(weak.clone()));
         let interval = Duration::from_millis(self.0.config.settle_interval.0);
         tasks.spawn("broker.queue_journal", journal::run(weak, interval));
-    }
-
-    fn load(&self, broker: &Broker) -> Result<(), Error> {
-        let meta = broker.meta();
-        let rows = meta.queues()?;
-        let mut kept = self.read_journal()?;
-        let mut lost = 0;
-        for row in rows {
-            let topic = row.topic_id.and_then(|id| broker.topic_by_id(id).ok());
-            let settings = serde_json::from_value::<QueueSettings>(row.settings.clone());
-            let (Some(topic), Ok(settings)) = (topic, settings) else {
-                // Its declaration or its deletion was interrupted: nobody counts on it.
-                lost += 1;
-                meta.delete_queue(row.id)?;
-                continue;
-            };
-            let id = QueueId(row.id);
-            let mut lanes_kept = kept.lanes.remove(&id).unwrap_or_default();
-            let mut hidden = 0;
-            let mut lanes = Vec::new();
-            for (number, partition) in topic.partitions().iter().enumerate() {
-                let number = u16::try_from(number).unwrap_or(u16::MAX);
-                let kept = lanes_kept.remove(&number).unwrap_or_default();
-                hidden += kept.value.map_or(0, |value| value.hidden);
-                lanes.push(Lane::restore(partition.stream().clone(), kept));
-            }
-            let made = Made {
-                id,
-                namespace: Arc::from(row.namespace.as_str()),
-                name: Arc::from(row.name.as_str()),
-                topic,
-                owns_topic: row.owns_topic,
-                durable: true,
-                created_ms: row.created_ms,
-                modified_ms: row.modified_ms,
-                settings,
-            };
-            if made.owns_topic {
-                broker.shared().topics.write().claim(lanes.len());
-            }
-            let queue = self.0.make(made, lanes);
-            queue.0.restore_dedup()?;
-            let mut state = queue.0.state.lock();
-            // Hidden messages have to be found before their time.
-            state.watch |= hidden > 0 || state.lanes.iter().any(|lane| lane.unread() > 0);
-            let watch = state.watch;
-            queue.0.interested.store(watch, Ordering::Release);
-            drop(state);
-            self.0.insert(queue.clone());
-            if watch {
-                queue.0.schedule();
-            }
-        }
-        if lost > 0 {
-            info!(lost, "queues that were being declared or deleted are gone");
-        }
-        self.forget_unknown(&kept)
-    }
-
-    /// What the journal still has of queues that are no more.
-    fn forget_unknown(&self, kept: &Kept) -> Result<(), Error> {
-        let now_ms = self.0.clock.unix_ms();
-        for (id, lanes) in &kept.lanes {
-            let Some(batch) = journal::forget_kept(*id, lanes, now_ms) else {
-                continue;
-            };
-            let options = AppendOptions {
-                epoch: self.0.epoch,
-                log_append_time: None,
-            };
-            match self.0.journal.stream.append(batch, options) {
-                // The next start tries again.
-                Err(store::Error::Busy) => break,
-                other => other?,
-            };
-        }
-        Ok(())
-    }
-
-    fn read_journal(&self) -> Result<Kept, Error> {
-        let mut kept = Kept::default();
-        let stream = &self.0.journal.stream;
-        let mut at = stream.start();
-        while at < stream.end() {
-            let read = stream.read(at, 1 << 20)?;
-            if read.next <= at {
-                break;
-            }
-            for record in super::window::all(&read, at.0, self.0.decompressed_bytes_max)? {
-                if let Some(key) = &record.key {
-                    kept.record(key, record.value.as_deref());
-                }
-            }
-            at = read.next;
-        }
-        Ok(kept)
     }
 
     /// Asks `router` where an exchange sends a dead letter. To be set once, before messages move.
@@ -411,7 +329,7 @@ impl Queues {
             .ok()
             .filter(|topic| plain && !topic.is_internal());
         let (topic, owns_topic) = if !durable {
-            (broker.transient_topic(id.0, hidden.clone(), lanes)?, true)
+            (broker.transient_topic(id.0, hidden, lanes)?, true)
         } else {
             let free = plain && broker.is_free(name);
             let mut row = meta::Queue {
@@ -609,9 +527,8 @@ impl Queues {
 
     /// Deletes the queues of an owner that is gone.
     pub async fn drop_owner(&self, owner: Owner) {
-        let owned = |queue: &Queue| queue.settings().owner == Some(owner);
-        let all = self.list(None);
-        for queue in all.into_iter().filter(owned) {
+        let owned = self.0.table.read().owned.get(&owner.0).cloned();
+        for queue in owned.unwrap_or_default() {
             if let Err(error) = self.delete(&queue, DeleteWhen::default()).await
                 && !matches!(error, Error::UnknownQueue(_))
             {
@@ -620,14 +537,15 @@ impl Queues {
         }
     }
 
-    /// Writes what the journal does not know yet.
-    /// Lets go of the queues, which hold what they share as that holds them.
+    /// Lets go of the queues, which hold the engine as it holds them: also of those that have
+    /// something to be written or done, for nobody will.
     pub(crate) fn release(&self) {
         let table = std::mem::take(&mut *self.0.table.write());
         let (dirty, scheduled) = (self.0.journal.release(), self.0.runs.release());
         drop((table, dirty, scheduled));
     }
 
+    /// Writes what the journal does not know yet.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         for queue in self.list(None) {
             queue.0.note_dirty();
@@ -660,48 +578,4 @@ fn check(settings: &QueueSettings) -> Result<(), Error> {
         return fails("the queue for dead letters has no name");
     }
     Ok(())
-}
-
-impl Inner {
-    /// Reads the deduplication window back from the log. Blocks.
-    fn restore_dedup(&self) -> Result<(), Error> {
-        let now_ms = self.shared.clock.unix_ms();
-        let max = self.shared.config.dedup_max;
-        let mut state = self.state.lock();
-        let Some(mut dedup) = state.dedup.take() else {
-            return Ok(());
-        };
-        let from = now_ms.saturating_sub(dedup.window_ms());
-        for (number, lane) in state.lanes.iter().enumerate() {
-            let stream = &lane.stream;
-            let Some((start, ..)) = stream.by_timestamp(from)? else {
-                continue;
-            };
-            let mut at = start;
-            while at < stream.end() {
-                let read = stream.read(at, 1 << 20)?;
-                if read.next <= at {
-                    break;
-                }
-                let bytes_max = self.shared.decompressed_bytes_max;
-                for record in super::window::all(&read, at.0, bytes_max)? {
-                    let Some(key) = dedup.key(&record.attributes) else {
-                        continue;
-                    };
-                    let id = record.attributes.message_id.as_deref();
-                    let first = super::dedup::First {
-                        lane: u16::try_from(number).unwrap_or(u16::MAX),
-                        offset: record.offset,
-                        message_id: id.map(bytes::Bytes::copy_from_slice),
-                    };
-                    if record.timestamp_ms >= from && dedup.get(key).is_none() {
-                        dedup.insert(key, first, record.timestamp_ms, max);
-                    }
-                }
-                at = Offset(read.next.0);
-            }
-        }
-        state.dedup = Some(dedup);
-        Ok(())
-    }
 }

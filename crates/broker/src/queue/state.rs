@@ -100,6 +100,8 @@ pub(super) struct State {
     pub(super) armed: Option<i64>,
     pub(super) decoder: Decoder,
     pub(super) charge: Option<Charge>,
+    /// Consumers whose inboxes were empty and are not any more.
+    pub(super) filled: Vec<u64>,
     /// Shared credits that others may want now.
     pub(super) freed: Vec<Credit>,
     /// Shared credits of consumers that are gone, and how many leases they left behind.
@@ -147,6 +149,7 @@ impl State {
             armed: None,
             decoder: Decoder::default(),
             charge: None,
+            filled: Vec::new(),
             freed: Vec::new(),
             gone: HashMap::default(),
         }

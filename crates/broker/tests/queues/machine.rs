@@ -155,6 +155,7 @@ impl Machine {
     /// Closes it in order, if it can be.
     pub(crate) async fn stop(self) -> Result<(), String> {
         let closed = self.broker.close().await.map_err(|e| e.to_string());
+        self.broker.release();
         self.tasks.signal();
         drop((self.broker, self.store));
         self.tasks.join_threads();

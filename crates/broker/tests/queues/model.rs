@@ -334,7 +334,7 @@ async fn poll(consumer: &mut Consumer) -> Option<Vec<Delivery>> {
         let polled = futures_core::Stream::poll_next(std::pin::Pin::new(&mut *consumer), cx);
         std::task::Poll::Ready(match polled {
             std::task::Poll::Ready(Some(ConsumerEvent::Deliveries(got))) => Some(got),
-            _ => None,
+            std::task::Poll::Ready(_) | std::task::Poll::Pending => None,
         })
     })
     .await
