@@ -172,7 +172,7 @@ def fifo(sqs):
 def dead_letters(sqs):
     dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
     arn = attribute(sqs, dead, "QueueArn")
-    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": "2"})
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 2})
     url = sqs.create_queue(QueueName="alive", Attributes={"RedrivePolicy": policy})["QueueUrl"]
     assert attribute(sqs, url, "RedrivePolicy") == policy
     assert sqs.list_dead_letter_source_queues(QueueUrl=dead)["queueUrls"] == [url]

@@ -254,6 +254,11 @@ impl Lane {
 }
 
 impl Journal {
+    /// The queues of which something is not written; there are none any more.
+    pub(super) fn release(&self) -> Vec<Arc<Inner>> {
+        std::mem::take(&mut *self.dirty.lock())
+    }
+
     pub(super) fn new(stream: Stream) -> Self {
         Self {
             stream,

@@ -558,11 +558,12 @@ impl Queues {
         }
     }
 
-    /// Lets go of all queues; see [`Broker::release`].
+    /// Lets go of the queues, which hold the engine as it holds them: also of those that have
+    /// something to be written or done, for nobody will.
     pub(crate) fn release(&self) {
-        // Dropped when the lock is free again.
         let table = std::mem::take(&mut *self.0.table.write());
-        drop(table);
+        let (dirty, scheduled) = (self.0.journal.release(), self.0.runs.release());
+        drop((table, dirty, scheduled));
     }
 
     /// Writes what the journal does not know yet.

@@ -25,6 +25,11 @@ pub(super) struct Runs {
 }
 
 impl Runs {
+    /// Those that wait; there are none any more.
+    pub(super) fn release(&self) -> VecDeque<Arc<Inner>> {
+        std::mem::take(&mut *self.queues.lock())
+    }
+
     pub(super) fn push(&self, queue: Arc<Inner>) {
         self.queues.lock().push_back(queue);
         self.wake.notify_one();

@@ -49,6 +49,18 @@ impl Queue {
         }
     }
 
+    /// The receipt of the message's last delivery.
+    #[must_use]
+    pub fn latest(&self, receipt: Receipt) -> Receipt {
+        let mut state = self.0.state.lock();
+        let lane = state.lane(receipt.lane);
+        let slot = lane.and_then(|lane| lane.slots.get(&receipt.offset));
+        Receipt {
+            epoch: slot.map_or(receipt.epoch, |slot| slot.epoch),
+            ..receipt
+        }
+    }
+
     /// Settles messages whoever has them now, by receipts of any age.
     pub fn settle_any(&self, receipts: &[Receipt]) -> Settled {
         let known = self.0.change(|state| {

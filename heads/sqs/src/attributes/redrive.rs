@@ -17,6 +17,8 @@ pub(super) struct Redrive {
     pub(super) target: String,
     /// After how many receives.
     pub(super) limit: u32,
+    /// What is told of it: as it came, but that the number is one.
+    pub(super) text: String,
 }
 
 /// The queue's name in an ARN (`arn:aws:sqs:region:account:name`).
@@ -35,7 +37,7 @@ pub(super) fn policy(
 ) -> Result<Redrive, Failure> {
     let wrong = |reason: &str| Failure::value(text, "RedrivePolicy", reason);
     let parsed: Result<Value, _> = serde_json::from_str(text);
-    let Ok(Value::Object(policy)) = parsed else {
+    let Ok(Value::Object(mut policy)) = parsed else {
         return Err(wrong("Redrive policy is not a valid JSON map."));
     };
     let mandatory = |name: &str| {
@@ -76,9 +78,18 @@ pub(super) fn policy(
             "Queue does not have permission to use the dead-letter queue that was specified.",
         ));
     }
+    let target = target.to_owned();
+    let is_text = policy.get("maxReceiveCount").is_some_and(Value::is_string);
+    let text = if is_text {
+        policy.insert("maxReceiveCount".to_owned(), Value::from(limit));
+        Value::Object(policy).to_string()
+    } else {
+        text.to_owned()
+    };
     Ok(Redrive {
-        target: target.to_owned(),
+        target,
         limit,
+        text,
     })
 }
 

@@ -70,6 +70,7 @@ fn apply(
     is_new: bool,
 ) -> Result<(), Failure> {
     for (name, value) in &given.entries {
+        let name = name.trim();
         let attribute = find(name).ok_or_else(|| unknown(name))?;
         match attribute.kind {
             K::Told => return Err(unknown(name)),
@@ -189,10 +190,15 @@ fn json(
     }
     match name {
         "RedrivePolicy" => {
-            let Redrive { target, limit } =
-                redrive::policy(shared, queue, settings.ordered_groups, value)?;
+            let Redrive {
+                target,
+                limit,
+                text,
+            } = redrive::policy(shared, queue, settings.ordered_groups, value)?;
             settings.dead_letter = Some(DeadLetter::Queue(target));
             settings.delivery_limit = Some(limit);
+            keep(settings, name, Some(Value::String(text)));
+            return Ok(());
         }
         "RedriveAllowPolicy" => redrive::check_allow_policy(value)?,
         _ => {
@@ -215,6 +221,7 @@ pub(crate) fn differing<'a>(
     let wanted = create(shared, queue.name(), given)?;
     let has = queue.settings();
     for (name, _) in &given.entries {
+        let name = name.trim();
         let attribute = find(name).ok_or_else(|| unknown(name))?;
         let told = |settings: &QueueSettings| {
             let text = View(settings).told(shared, attribute);

@@ -24,6 +24,10 @@ fn not_valid(handle: &str) -> Failure {
     )
 }
 
+fn invalid() -> Failure {
+    Failure::new(Code::ReceiptHandle, "The input receipt handle is invalid.")
+}
+
 fn expired(handle: &str) -> Failure {
     Failure::value(handle, "ReceiptHandle", "The receipt handle has expired.")
 }
@@ -67,9 +71,7 @@ pub(super) async fn delete(
 ) -> Result<(), Failure> {
     let queue = context.queue(&input.queue_url)?;
     let text = &*input.receipt;
-    let handle = context
-        .handle(&queue, text)
-        .ok_or_else(|| not_valid(text))?;
+    let handle = context.handle(&queue, text).ok_or_else(invalid)?;
     let done = accept(context, &queue, &[handle.receipt]).await?;
     if done.first() == Some(&true) {
         Ok(())
@@ -142,17 +144,23 @@ fn change_one(
     }
     context.shared.recent.touch(queue.id().0, handle.receipt);
     let seconds = u64::try_from(visibility).unwrap_or_default();
+    // On a standard queue an old handle speaks for the message whoever has it now.
+    let receipt = if View(&queue.settings()).is_fifo() {
+        handle.receipt
+    } else {
+        queue.latest(handle.receipt)
+    };
     if seconds == 0 {
         let back = Outcome::Release {
             counted: true,
             delay: None,
         };
-        let settled = queue.settle(&[handle.receipt], back);
+        let settled = queue.settle(&[receipt], back);
         if settled.known.first() == Some(&true) {
             return Ok(());
         }
     }
-    match queue.extend(handle.receipt, Duration::from_secs(seconds)) {
+    match queue.extend(receipt, Duration::from_secs(seconds)) {
         Extended::Leased => Ok(()),
         // It is visible already, or another's: there is nothing to change.
         Extended::Available => Ok(()),
@@ -169,9 +177,7 @@ pub(super) async fn change(
     input: model::ChangeMessageVisibility<'_>,
 ) -> Result<(), Failure> {
     let queue = context.queue(&input.queue_url)?;
-    let handle = context
-        .handle(&queue, &input.receipt)
-        .ok_or_else(|| Failure::new(Code::ReceiptHandle, "The input receipt handle is invalid."))?;
+    let handle = context.handle(&queue, &input.receipt).ok_or_else(invalid)?;
     change_one(
         context,
         &queue,

@@ -231,7 +231,11 @@ fn a_move_goes_on_after_a_restart() {
     run(folder.path(), Config::default(), async |server| {
         let task = ended(server).await;
         assert_eq!(task["Status"], "COMPLETED");
-        let other = server.counts("http://h/0/other").await;
-        assert_eq!(other[0], "3");
+        // One may have been moved twice: it was on its way when the server stopped.
+        let got = server.take("http://h/0/other").await;
+        let mut bodies = bodies(&got);
+        bodies.dedup();
+        assert_eq!(bodies, ["0", "1", "2"]);
+        assert!(got.len() <= 4, "{got:?}");
     });
 }

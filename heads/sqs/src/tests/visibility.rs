@@ -121,3 +121,18 @@ fn no_visibility_timeout_gives_a_message_to_everybody() {
         assert_eq!(bodies(&server.take(&url).await), ["x"]);
     });
 }
+
+#[test]
+fn an_old_handle_of_a_standard_queue_hides_its_message_whoever_has_it() {
+    on_server(async |server| {
+        let url = server.queue("q", json!({"VisibilityTimeout": "1"})).await;
+        server.put(&url, "x").await;
+        let old = server.take(&url).await.remove(0);
+        server.advance(Duration::from_secs(2)).await;
+        server.take(&url).await;
+        let members = json!({"QueueUrl": url, "ReceiptHandle": old["ReceiptHandle"], "VisibilityTimeout": 100});
+        server.ok("ChangeMessageVisibility", members).await;
+        server.advance(Duration::from_secs(2)).await;
+        assert_eq!(server.take(&url).await, Vec::<Value>::new());
+    });
+}
