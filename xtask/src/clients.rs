@@ -14,6 +14,8 @@ const PYTHON: &[&str] = &[
     "confluent-kafka==2.12.1",
     "kafka-python==3.0.12",
     "aiokafka==0.14.0",
+    "pika==1.4.4",
+    "aio-pika==10.2.1",
     "lz4",
     "python-snappy",
     "zstandard",
@@ -27,6 +29,7 @@ const STEPS: &[(&str, Step)] = &[
     ("kcat", kcat),
     ("python", python),
     ("kafkajs", kafkajs),
+    ("amqplib", amqplib),
     ("java", java),
     ("go", go),
     ("librdkafka's suite", librdkafka::install),
@@ -92,16 +95,26 @@ fn python(_: &Path, into: &Path) -> Result<()> {
 }
 
 fn kafkajs(sources: &Path, into: &Path) -> Result<()> {
-    let folder = into.join("kafkajs");
+    npm(sources, into, "kafkajs")
+}
+
+fn amqplib(sources: &Path, into: &Path) -> Result<()> {
+    npm(sources, into, "amqplib")
+}
+
+/// Installs a package of Node's and what else its manifest names. Scripts of packages are not run:
+/// some change the repository that they find themselves in.
+fn npm(sources: &Path, into: &Path, name: &str) -> Result<()> {
+    let folder = into.join(name);
     std::fs::create_dir_all(&folder)?;
-    let manifest = std::fs::read(sources.join("kafkajs/package.json"))?;
+    let manifest = std::fs::read(sources.join(name).join("package.json"))?;
     let have = std::fs::read(folder.join("package.json")).unwrap_or_default();
-    if have == manifest && folder.join("node_modules/kafkajs").exists() {
+    if have == manifest && folder.join("node_modules").join(name).exists() {
         return Ok(());
     }
     std::fs::write(folder.join("package.json"), manifest)?;
     run(Command::new("npm")
-        .args(["install", "--no-audit", "--no-fund"])
+        .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
         .current_dir(&folder))
 }
 
