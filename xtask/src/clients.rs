@@ -17,6 +17,8 @@ const PYTHON: &[&str] = &[
     "confluent-kafka==2.12.1",
     "kafka-python==3.0.12",
     "aiokafka==0.14.0",
+    "pika==1.4.4",
+    "aio-pika==10.2.1",
     "lz4",
     "python-snappy",
     "zstandard",
@@ -32,6 +34,7 @@ const STEPS: &[(&str, Step)] = &[
     ("kcat", kcat),
     ("python", python),
     ("kafkajs", kafkajs),
+    ("amqplib", amqplib),
     ("java", java),
     ("go", go),
     ("librdkafka's suite", librdkafka::install),
@@ -113,7 +116,12 @@ fn kafkajs(sources: &Path, into: &Path) -> Result<()> {
     packages(sources, into, "kafkajs", "kafkajs")
 }
 
-/// What the `package.json` in a folder of the sources names, `main` among it.
+fn amqplib(sources: &Path, into: &Path) -> Result<()> {
+    packages(sources, into, "amqplib", "amqplib")
+}
+
+/// What the `package.json` in a folder of the sources names, `main` among it. Scripts of packages are
+/// not run: some change the repository that they find themselves in.
 fn packages(sources: &Path, into: &Path, name: &str, main: &str) -> Result<()> {
     let folder = into.join(name);
     std::fs::create_dir_all(&folder)?;
@@ -124,7 +132,7 @@ fn packages(sources: &Path, into: &Path, name: &str, main: &str) -> Result<()> {
     }
     std::fs::write(folder.join("package.json"), manifest)?;
     run(Command::new("npm")
-        .args(["install", "--no-audit", "--no-fund"])
+        .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
         .current_dir(&folder))
 }
 

@@ -524,6 +524,3 @@ impl Drop for AmqpSession {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

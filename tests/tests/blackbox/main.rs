@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod admin;
+mod amqp;
 mod client;
 mod compaction;
 mod cross;

@@ -30,7 +30,7 @@ pub(crate) struct Server {
     child: Child,
 }
 
-fn required(name: &str) -> PathBuf {
+pub(crate) fn required(name: &str) -> PathBuf {
     PathBuf::from(
         std::env::var_os(name)
             .unwrap_or_else(|| panic!("{name} is not set: run these tests by `cargo xtask test`")),

@@ -113,10 +113,18 @@ impl Server {
         self.tasks.join_threads();
     }
 
+    pub(super) fn now(&self) -> std::time::Instant {
+        self.clock.now()
+    }
+
     /// A connection about which nothing was said yet.
     pub(super) fn connect(&self) -> Client {
+        self.connect_from(&Peer::loopback())
+    }
+
+    pub(super) fn connect_from(&self, peer: &Peer) -> Client {
         let now = self.clock.now();
-        let session = self.amqp.open(now, &Peer::loopback());
+        let session = self.amqp.open(now, peer);
         Client {
             amqp: self.amqp.clone(),
             script: Script::new(session, now),
@@ -178,6 +186,14 @@ impl Client {
         self.answers.extend_from_slice(&self.script.output());
     }
 
+    /// Time passes for the session.
+    pub(super) fn advance(&mut self, by: Duration) {
+        if let Err(close) = self.script.advance(by) {
+            self.end = Some(close);
+        }
+        self.answers.extend_from_slice(&self.script.output());
+    }
+
     pub(super) fn send(&mut self, channel: u16, method: &Method) {
         let mut out = BytesMut::new();
         codec::put_method(&mut out, channel, method);
@@ -193,17 +209,28 @@ impl Client {
             if self.end.is_some() {
                 return None;
             }
-            let (lane, reply) = self.poll_calls().await?;
-            match reply {
-                Some(reply) => {
-                    if let Err(close) = self.script.reply(lane, reply) {
-                        self.end = Some(close);
-                    }
-                }
-                None => self.script.end_call(),
+            if !self.step().await {
+                return None;
             }
-            self.ask();
         }
+    }
+
+    /// Takes one answer of a call; whether there was one.
+    async fn step(&mut self) -> bool {
+        let Some((lane, reply)) = self.poll_calls().await else {
+            return false;
+        };
+        match reply {
+            Some(reply) => {
+                if let Err(close) = self.script.reply(lane, reply) {
+                    self.end = Some(close);
+                }
+            }
+            None => self.script.end_call(),
+        }
+        self.answers.extend_from_slice(&self.script.output());
+        self.ask();
+        true
     }
 
     /// The next answer of a call; gives up when there is none for a while.
@@ -297,9 +324,15 @@ impl Client {
                 locale: "en_US".into(),
             },
         );
-        let Some(Got::Method(0, Method::Tune { .. })) = self.next().await else {
+        while self.answers.is_empty() && self.end.is_none() {
+            if !self.step().await {
+                return;
+            }
+        }
+        if self.end.is_some() {
             return;
-        };
+        }
+        let _ = self.until("connection.tune").await;
         self.send(
             0,
             &Method::TuneOk {

@@ -76,6 +76,7 @@ impl Server {
             tasks: tasks.clone(),
             metrics: metrics.clone(),
             config: broker::Config::default(),
+            exchanges: broker::exchange::Config::default(),
             queues: broker::queue::Config::default(),
             groups: broker::group::Config {
                 offsets_partitions: 1,
