@@ -49,6 +49,7 @@ impl Machine {
             metrics,
             config: broker::Config::default(),
             groups: broker::group::Config::default(),
+            exchanges: broker::exchange::Config::default(),
             queues: broker::queue::Config::default(),
         })?;
         Ok(Self {

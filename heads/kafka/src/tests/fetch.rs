@@ -312,58 +312,6 @@ fn a_fetch_of_much_waits_briefly_where_memory_is_short() {
     });
 }
 
-/// Flips a byte near the front of the first segment of a log.
-fn damage(folder: &Path) {
-    let mut folders = vec![folder.to_owned()];
-    let mut logs = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "log") {
-                let length = path.metadata().unwrap().len();
-                logs.push((length, path));
-            }
-        }
-    }
-    let (length, path) = logs.into_iter().max().unwrap();
-    assert!(length > 1 << 20, "{} has {length} bytes", path.display());
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes[1000] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
-}
-
-#[test]
-fn broken_storage_has_a_name_from_version_6_on() {
-    let folder = tempfile::tempdir().unwrap();
-    run(folder.path(), Settings::default(), async |server| {
-        server.topic("orders", 1, &[]).await;
-        let mut client = server.client();
-        for _ in 0..14 {
-            let mut builder = BatchBuilder::new();
-            builder.push(START_MS, None, Some(&vec![7; 900_000]), []);
-            let records = builder.build(Compression::None).unwrap();
-            let answer = client.ask(9, produce("orders", 0, records)).await;
-            assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
-        }
-    });
-    damage(folder.path());
-    run(folder.path(), Settings::default(), async |server| {
-        let mut client = server.client();
-        let (unknown, broken) = (ErrorCode::NotLeaderOrFollower, ErrorCode::KafkaStorageError);
-        for version in 4..=12 {
-            let answer = client.ask(version, fetch("orders", 0, 0)).await;
-            let code = if version <= 5 { unknown } else { broken };
-            assert_eq!(
-                parts(&answer)[0].error_code,
-                code.code(),
-                "version {version}"
-            );
-        }
-    });
-}
-
 #[test]
 fn zstd_is_not_for_readers_before_version_10() {
     on_server(async |server| {
