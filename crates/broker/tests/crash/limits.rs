@@ -17,13 +17,13 @@ fn new(name: &str) -> NewTopic {
 #[tokio::test]
 async fn a_topic_grows_where_no_more_topics_may_be() {
     let config = Config {
-        topics_max: 3,
+        topics_max: 4,
         ..Config::default()
     };
     let store = store::Config::default();
     let machine = Machine::with_topics(&SimDisk::new(), &Rng::seeded(1), store, config).unwrap();
     let broker = &machine.broker;
-    // The groups' topic is the first.
+    // The groups' and the queues' topics are the first.
     broker.create_topic(new("a"), false).await.unwrap();
     broker.create_topic(new("b"), false).await.unwrap();
     let refused = broker.create_topic(new("c"), false).await;
