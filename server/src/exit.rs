@@ -136,6 +136,7 @@ impl From<store::Error> for Failure {
             | E::Busy
             | E::Removed(_)
             | E::Batch(_)
+            | E::NotAtomic(_)
             | E::OutOfRange { .. } => Exit::Failure,
         };
         Self::new(exit, error.to_string())

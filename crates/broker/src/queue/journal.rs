@@ -262,6 +262,11 @@ impl Journal {
         }
     }
 
+    /// Lets go of the queues.
+    pub(super) fn clear(&self) {
+        self.dirty.lock().clear();
+    }
+
     /// A queue has something to write.
     pub(super) fn note(&self, queue: Arc<Inner>) {
         self.dirty.lock().push(queue);

@@ -540,6 +540,8 @@ impl Queues {
     /// Lets go of the queues, which hold the engine as it holds them.
     pub(crate) fn release(&self) {
         *self.0.table.write() = Table::default();
+        self.0.journal.clear();
+        self.0.runs.clear();
     }
 
     /// Writes what the journal does not know yet.

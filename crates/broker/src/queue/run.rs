@@ -30,6 +30,11 @@ impl Runs {
         self.wake.notify_one();
     }
 
+    /// Lets go of the queues.
+    pub(super) fn clear(&self) {
+        self.queues.lock().clear();
+    }
+
     fn pop(&self) -> Option<Arc<Inner>> {
         self.queues.lock().pop_front()
     }
