@@ -1,10 +1,11 @@
-//! The messaging engine: topics and their partitions, producers, consumer groups.
+//! The messaging engine: topics and their partitions, producers, consumer groups, queues.
 //!
 //! It speaks neutral nouns only. A *topic* has *partitions*; a partition is a stream of record
 //! batches in the store with an append path that validates and deduplicates ([`partition`],
 //! [`validate`], [`producer`]) and a read path that never decodes ([`read`]). A *group*
 //! ([`group`]) shares partitions among members and remembers how far each was read. What is
-//! configurable about a topic is one table, [`topic_config::KEYS`].
+//! configurable about a topic is one table, [`topic_config::KEYS`]. A *queue* ([`queue`]) is a topic with a
+//! cursor: its messages ([`message`]) are handed out and settled one by one.
 //! An *exchange* ([`exchange`]) routes messages through its *bindings* to the queues of its
 //! *namespace*; what a user may do there is asked of [`access`], what names have in common is set by
 //! a [`policy`].
@@ -13,7 +14,7 @@
 //! and from these nouns; when it cannot, a noun is missing here.
 //!
 //! Locks: a topic table lock is never held while a partition lock is taken; a partition lock is
-//! held across `Stream::append`, which never waits. No lock is held over an `.await`.
+//! held across `Stream::append`, which never waits; so is a queue's ([`queue`]). No lock is held over an `.await`.
 
 pub mod access;
 mod admin;
