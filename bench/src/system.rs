@@ -137,7 +137,8 @@ pub(crate) fn stentor(program: &Path, folder: &Path, address: SocketAddr) -> Res
         .arg("serve")
         .env("STENTOR__DATA_DIR", folder.join("data"))
         .env("STENTOR__KAFKA__LISTEN", address.to_string())
-        .env("STENTOR__HTTP__LISTEN", free_address()?.to_string());
+        .env("STENTOR__HTTP__LISTEN", free_address()?.to_string())
+        .env("STENTOR__SQS__LISTEN", "off");
     Ok(command)
 }
 

@@ -99,12 +99,27 @@ pub(crate) struct Kafka {
     pub(crate) head: head_kafka::Config,
 }
 
+/// Section `[amqp]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Amqp {
+    pub(crate) listener: net::Config,
+    pub(crate) head: head_amqp::Config,
+}
+
 /// Section `[http]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     pub(crate) listener: net::Config,
     pub(crate) http: net::http::HttpConfig,
     pub(crate) head: head_admin::Config,
+}
+
+/// Section `[sqs]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Sqs {
+    pub(crate) listener: net::Config,
+    pub(crate) http: net::http::HttpConfig,
+    pub(crate) head: head_sqs::Config,
 }
 
 /// All of it.
@@ -116,8 +131,12 @@ pub(crate) struct Config {
     pub(crate) store: store::Config,
     pub(crate) topics: broker::Config,
     pub(crate) groups: broker::group::Config,
+    pub(crate) exchanges: broker::exchange::Config,
+    pub(crate) queues: broker::queue::Config,
     pub(crate) kafka: Kafka,
+    pub(crate) amqp: Amqp,
     pub(crate) http: Http,
+    pub(crate) sqs: Sqs,
 }
 
 /// A configuration that cannot be used. The text names the key, where it was set, and what to do.
@@ -135,6 +154,7 @@ impl Config {
             )));
         }
         self.kafka.head.advertised_parts().map_err(ConfigError)?;
+        self.amqp.head.validate().map_err(ConfigError)?;
         if self
             .log
             .level

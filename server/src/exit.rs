@@ -135,6 +135,7 @@ impl From<store::Error> for Failure {
             | E::Stopped(_)
             | E::Busy
             | E::Removed(_)
+            | E::NotAtomic(_)
             | E::Batch(_)
             | E::OutOfRange { .. } => Exit::Failure,
         };

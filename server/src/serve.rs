@@ -200,6 +200,8 @@ fn open(ground: &Ground, config: &Config) -> Result<Broker, Failure> {
         metrics: ground.metrics.clone(),
         config: config.topics.clone(),
         groups: config.groups.clone(),
+        exchanges: config.exchanges.clone(),
+        queues: config.queues.clone(),
     })?;
     let took = ground.clock.now().saturating_duration_since(started);
     info!(data_dir = %data_dir.display(), ?took, topics = broker.topics().len(), "the engine is open");

@@ -12,7 +12,7 @@ use crate::clients;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// What is measured.
-    #[arg(value_parser = ["kafka", "amqp"])]
+    #[arg(value_parser = ["kafka", "amqp", "sqs"])]
     name: String,
     /// Only prints; docs/benchmarks.md stays as it is.
     #[arg(long)]
@@ -59,6 +59,13 @@ fn peers(name: &str, root: &Path, installed: &Path) -> Result<Vec<(&'static str,
         return Ok(vec![
             ("--rabbitmq", rabbitmq.root.into()),
             ("--version", rabbitmq.version.into()),
+        ]);
+    }
+    if name == "sqs" {
+        let elasticmq = clients::elasticmq::install(installed)?;
+        return Ok(vec![
+            ("--elasticmq", elasticmq.into()),
+            ("--version", clients::elasticmq::VERSION.into()),
         ]);
     }
     let kafka = clients::kafka(&root.join("tests/clients"), installed)?;

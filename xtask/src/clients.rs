@@ -1,7 +1,9 @@
 //! The clients that the black-box tests use: installed under `target/clients`, once.
 
+pub(crate) mod elasticmq;
 pub(crate) mod librdkafka;
 pub(crate) mod rabbitmq;
+mod sqs;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -19,6 +21,8 @@ const PYTHON: &[&str] = &[
     "python-snappy",
     "zstandard",
 ];
+/// What speaks each protocol, in one program.
+const CROSS: &[&str] = &["confluent-kafka==2.12.1", "pika==1.4.4", "boto3==1.44.8"];
 /// The version of the Java client.
 const KAFKA: &str = "4.3.0";
 
@@ -31,6 +35,11 @@ const STEPS: &[(&str, Step)] = &[
     ("java", java),
     ("go", go),
     ("librdkafka's suite", librdkafka::install),
+    ("boto3", sqs::python),
+    ("moto's tests of SQS", sqs::moto),
+    ("AWS SDK for JavaScript", sqs::javascript),
+    ("AWS SDK for Java", sqs::java),
+    ("across protocols", cross),
 ];
 
 /// A client that could not be installed, and why.
@@ -79,25 +88,38 @@ fn apt(packages: &[&str]) -> Result<()> {
 }
 
 fn python(_: &Path, into: &Path) -> Result<()> {
-    let folder = into.join("python");
+    environment(&into.join("python"), PYTHON)
+}
+
+fn cross(_: &Path, into: &Path) -> Result<()> {
+    environment(&into.join("cross"), CROSS)
+}
+
+/// Packages of Python in a folder of their own.
+fn environment(folder: &Path, wanted: &[&str]) -> Result<()> {
     let done = folder.join("installed");
-    let wanted = PYTHON.join("\n");
-    if std::fs::read_to_string(&done).is_ok_and(|have| have == wanted) {
+    let wanted_text = wanted.join("\n");
+    if std::fs::read_to_string(&done).is_ok_and(|have| have == wanted_text) {
         return Ok(());
     }
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
     run(Command::new(folder.join("bin/pip"))
         .args(["install", "-q"])
-        .args(PYTHON))?;
-    Ok(std::fs::write(done, wanted)?)
+        .args(wanted))?;
+    Ok(std::fs::write(done, wanted_text)?)
 }
 
 fn kafkajs(sources: &Path, into: &Path) -> Result<()> {
-    let folder = into.join("kafkajs");
+    packages(sources, into, "kafkajs", "kafkajs")
+}
+
+/// What the `package.json` in a folder of the sources names, `main` among it.
+fn packages(sources: &Path, into: &Path, name: &str, main: &str) -> Result<()> {
+    let folder = into.join(name);
     std::fs::create_dir_all(&folder)?;
-    let manifest = std::fs::read(sources.join("kafkajs/package.json"))?;
+    let manifest = std::fs::read(sources.join(name).join("package.json"))?;
     let have = std::fs::read(folder.join("package.json")).unwrap_or_default();
-    if have == manifest && folder.join("node_modules/kafkajs").exists() {
+    if have == manifest && folder.join("node_modules").join(main).exists() {
         return Ok(());
     }
     std::fs::write(folder.join("package.json"), manifest)?;
@@ -124,24 +146,7 @@ fn java(sources: &Path, into: &Path) -> Result<()> {
         dependency("kafka_2.13", KAFKA, "org.apache.kafka"),
         dependency("slf4j-nop", "1.7.36", "org.slf4j"),
     );
-    let done = folder.join("pom.xml");
-    if !std::fs::read_to_string(&done).is_ok_and(|have| have == pom) {
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder)?;
-        }
-        let fetch = into.join("java-new");
-        std::fs::create_dir_all(&fetch)?;
-        std::fs::write(fetch.join("pom.xml"), pom)?;
-        run(Command::new("mvn")
-            .args([
-                "-q",
-                "-B",
-                "dependency:copy-dependencies",
-                "-DoutputDirectory=lib",
-            ])
-            .current_dir(&fetch))?;
-        std::fs::rename(fetch, &folder)?;
-    }
+    self::jars(&folder, &into.join("java-new"), &pom)?;
     let path = format!("{}/*", jars.display());
     // librdkafka's suite calls this program of Kafka's distribution.
     let programs = folder.join("kafka/bin");
@@ -158,6 +163,29 @@ fn java(sources: &Path, into: &Path) -> Result<()> {
         .arg(&folder)
         .arg(sources.join("java/Client.java"))
         .arg(sources.join("java/ClientAdmin.java")))
+}
+
+/// What `pom` names, into `lib` of a folder; fetched elsewhere first, so that it is all there or
+/// not at all.
+fn jars(folder: &Path, fetch: &Path, pom: &str) -> Result<()> {
+    let done = folder.join("pom.xml");
+    if std::fs::read_to_string(&done).is_ok_and(|have| have == pom) {
+        return Ok(());
+    }
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)?;
+    }
+    std::fs::create_dir_all(fetch)?;
+    std::fs::write(fetch.join("pom.xml"), pom)?;
+    run(Command::new("mvn")
+        .args([
+            "-q",
+            "-B",
+            "dependency:copy-dependencies",
+            "-DoutputDirectory=lib",
+        ])
+        .current_dir(fetch))?;
+    Ok(std::fs::rename(fetch, folder)?)
 }
 
 /// Where the jars of Kafka are, its broker's too; installed when they are wanted.

@@ -9,10 +9,13 @@
 //! What only the server knows (its configuration, its commands) is written by the server's own
 //! tests, which compare it on every run; this command runs them with leave to write.
 
+mod amqp;
 mod metrics;
 mod requests;
 mod routes;
+mod sqs;
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -28,8 +31,13 @@ type Make = fn(&Tree) -> Result<String>;
 const PARTS: &[(&str, &str, Make)] = &[
     ("README.md", "supported", supported),
     ("docs/operations/metrics.md", "metrics", metrics::table),
+    ("docs/protocols/amqp.md", "methods", amqp::methods),
+    ("docs/protocols/amqp.md", "arguments", amqp::arguments),
     ("docs/protocols/http.md", "routes", routes::table),
     ("docs/protocols/kafka.md", "requests", requests::table),
+    ("docs/protocols/sqs.md", "actions", sqs::actions),
+    ("docs/protocols/sqs.md", "attributes", sqs::attributes),
+    ("docs/protocols/sqs.md", "errors", sqs::errors),
 ];
 
 /// The server's tests that write documents.
@@ -43,18 +51,26 @@ const SERVER_TESTS: &str = "reference";
 pub(crate) fn run(check: bool) -> Result<()> {
     let root = crate::root();
     let tree = Tree::read(&root)?;
-    let mut stale = Vec::new();
+    let mut changed = BTreeMap::new();
     for (path, name, make) in PARTS {
-        let old = tree
-            .text(path)
-            .with_context(|| format!("{path} is missing"))?;
-        let new = replace(old, name, &make(&tree)?).with_context(|| (*path).to_owned())?;
-        if new == old {
-            continue;
+        let kept = || {
+            tree.text(path)
+                .with_context(|| format!("{path} is missing"))
+        };
+        // A document may have several parts.
+        let old = match changed.get(path) {
+            Some(text) => String::clone(text),
+            None => kept()?.to_owned(),
+        };
+        let new = replace(&old, name, &make(&tree)?).with_context(|| (*path).to_owned())?;
+        if new != old {
+            changed.insert(path, new);
         }
-        stale.push(*path);
-        if !check {
-            std::fs::write(root.join(path), new)?;
+    }
+    let stale: Vec<&str> = changed.keys().map(|path| **path).collect();
+    if !check {
+        for (path, text) in &changed {
+            std::fs::write(root.join(path), text)?;
         }
     }
     if check {
@@ -90,9 +106,10 @@ fn replace(text: &str, name: &str, part: &str) -> Result<String> {
 
 /// The README's table: every request of every protocol.
 fn supported(tree: &Tree) -> Result<String> {
-    let (kafka, http) = (requests::list(), routes::list(tree)?);
+    let (kafka, amqp, sqs) = (requests::list(), amqp::list(), sqs::list());
+    let http = routes::list(tree)?;
     Ok(format!(
-        "| protocol | requests |\n|---|---|\n| Kafka | {kafka} |\n| HTTP | {http} |\n"
+        "| protocol | requests |\n|---|---|\n| Kafka | {kafka} |\n| AMQP 0-9-1 | {amqp} |\n| SQS | {sqs} |\n| HTTP | {http} |\n"
     ))
 }
 

@@ -22,6 +22,15 @@ impl Shutdown {
         let _ = self.0.wait_for(|down| *down).await;
     }
 
+    /// Waits for the signal, at most for `pause`: whether it was given.
+    pub async fn requested_within(&mut self, pause: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.requested() => true,
+            () = tokio::time::sleep(pause) => false,
+        }
+    }
+
     /// Whether the signal was given.
     #[must_use]
     pub fn is_requested(&self) -> bool {

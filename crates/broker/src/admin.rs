@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::StreamId;
+use base::{StreamId, TopicId};
+use uuid::Uuid;
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -44,6 +45,27 @@ pub struct ConfigChange {
     pub key: String,
     /// What to do with it.
     pub operation: ConfigOperation,
+}
+
+/// What a queue's topic is set to: the queue says what is kept.
+const QUEUE_CONFIG: [(&str, &str); 4] = [
+    ("cleanup.policy", "delete"),
+    ("retention.ms", "-1"),
+    ("retention.bytes", "-1"),
+    ("segment.bytes", "67108864"),
+];
+
+/// The identity of a topic that is gone after a restart: RFC 9562 leaves version 8 to everybody's
+/// own use.
+fn transient_id(id: Uuid) -> TopicId {
+    let mut bytes = id.into_bytes();
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    TopicId(Uuid::from_bytes(bytes))
+}
+
+/// Whether a topic is gone after a restart.
+pub(crate) fn is_transient(id: TopicId) -> bool {
+    id.0.get_version_num() == 8
 }
 
 impl Broker {
@@ -103,22 +125,17 @@ impl Broker {
 
     /// `a.b` and `a_b` would be one name in metrics.
     fn refuse_collision(&self, name: &str) -> Result<(), Error> {
-        let folded = name.replace('.', "_");
-        let other = self
-            .topics()
-            .into_iter()
-            .find(|topic| topic.name().replace('.', "_") == folded);
-        other.map_or(Ok(()), |other| {
-            Err(Error::InvalidTopicName(format!(
-                "topic name `{name}` collides with `{}`: `.` and `_` are one in metrics",
-                other.name()
-            )))
-        })
+        if !self.shared().topics.read().collides(name) {
+            return Ok(());
+        }
+        Err(Error::InvalidTopicName(format!(
+            "topic name `{name}` collides with another: `.` and `_` are one in metrics"
+        )))
     }
 
     fn check_topics(&self) -> Result<(), Error> {
         let limit = self.config().topics_max;
-        if self.shared().topics.read().topics() >= limit {
+        if self.shared().topics.read().own().0 >= limit {
             return Err(Error::Limit {
                 name: "topics.topics_max",
                 limit: limit as u64,
@@ -135,7 +152,8 @@ impl Broker {
         }
         let config = self.config();
         let table = self.shared().topics.read();
-        if table.partitions().saturating_add(more as usize) > config.partitions_max {
+        let (_, partitions) = table.own();
+        if partitions.saturating_add(more as usize) > config.partitions_max {
             let limit = config.partitions_max as u64;
             return Err(Error::Limit {
                 name: "topics.partitions_max",
@@ -181,6 +199,7 @@ impl Broker {
             partitions.push(self.open_partition(topic.name(), topic.id(), index, &config)?);
         }
         topic.set_partitions(partitions);
+        self.shared().topics.write().grow(more as usize);
         self.count_topics();
         Ok(())
     }
@@ -194,6 +213,22 @@ impl Broker {
         if topic.is_internal() {
             let why = format!("topic `{}` holds the broker's own state", topic.name());
             return Err(Error::Policy(why));
+        }
+        self.drop_topic(topic).await
+    }
+
+    /// [`Broker::delete_topic`] for the engine itself, which may delete its own.
+    pub(crate) async fn drop_topic(&self, topic: Arc<Topic>) -> Result<(), Error> {
+        if is_transient(topic.id()) {
+            let broker = self.clone();
+            return self
+                .shared()
+                .blocking("broker.delete_topic", move || {
+                    broker.shared().topics.write().remove(&topic);
+                    broker.count_topics();
+                    broker.remove_streams(topic.id(), topic.partitions().len())
+                })
+                .await;
         }
         let (broker, name) = (self.clone(), topic.name().to_string());
         let id = topic.id();
@@ -223,14 +258,89 @@ impl Broker {
         }
         let deleted = self.shared().meta.delete_topic(topic.name())?;
         self.shared().topics.write().remove(topic);
-        for partition in 0..deleted.partitions {
-            self.shared().store.remove(StreamId {
-                topic: deleted.id,
-                partition,
-            })?;
-        }
+        self.remove_streams(deleted.id, deleted.partitions as usize)?;
         self.count_topics();
         Ok(())
+    }
+
+    fn remove_streams(&self, topic: TopicId, partitions: usize) -> Result<(), Error> {
+        for partition in 0..u32::try_from(partitions).unwrap_or(u32::MAX) {
+            self.shared().store.remove(StreamId { topic, partition })?;
+        }
+        Ok(())
+    }
+
+    /// Whether a topic of this name could be created.
+    pub(crate) fn is_free(&self, name: &str) -> bool {
+        self.topic(name).is_err() && self.refuse_collision(name).is_ok()
+    }
+
+    /// A topic for a queue: it keeps what the queue has not settled. Blocks.
+    pub(crate) fn queue_topic(
+        &self,
+        name: &str,
+        lanes: u32,
+        internal: bool,
+    ) -> Result<Arc<Topic>, Error> {
+        let _one_at_a_time = self.shared().changing.lock();
+        if !self.is_free(name) {
+            return Err(Error::TopicExists(name.to_owned()));
+        }
+        let config = QUEUE_CONFIG.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let created = self.shared().meta.create_topic(meta::NewTopic {
+            name: name.to_owned(),
+            partitions: lanes,
+            config: config.into(),
+            internal,
+        })?;
+        let topic = self.load(&created)?;
+        self.shared().topics.write().claim(lanes as usize);
+        Ok(topic)
+    }
+
+    /// A topic for a queue that is gone after a restart: the control state never knows it, and a
+    /// start removes what is left of it.
+    pub(crate) fn transient_topic(
+        &self,
+        id: Uuid,
+        name: String,
+        lanes: u32,
+    ) -> Result<Arc<Topic>, Error> {
+        let config = QUEUE_CONFIG.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let topic = meta::Topic {
+            id: transient_id(id),
+            name,
+            partitions: lanes,
+            config: config.into(),
+            internal: true,
+        };
+        let topic = self.load(&topic)?;
+        self.shared().topics.write().claim(lanes as usize);
+        Ok(topic)
+    }
+
+    /// Removes what queues have left that ended with an earlier run.
+    pub(crate) fn remove_transient(&self) {
+        let streams = self.shared().store.streams();
+        let gone: Vec<StreamId> = streams
+            .into_iter()
+            .filter(|id| is_transient(id.topic))
+            .collect();
+        if gone.is_empty() {
+            return;
+        }
+        // Their ids are never used again: nothing has to wait for it.
+        let store = self.shared().store.clone();
+        let work = move || {
+            for id in gone {
+                if store.remove(id).is_err() {
+                    return;
+                }
+            }
+        };
+        self.shared()
+            .tasks
+            .spawn_blocking("broker.remove_transient", work);
     }
 
     /// Replaces everything that was set on a topic.

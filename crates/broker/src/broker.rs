@@ -10,11 +10,15 @@ use store::Store;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
+use crate::access::Access;
 use crate::config::Config;
 use crate::error::Error;
+use crate::exchange::Exchanges;
 use crate::group::Groups;
 use crate::metrics::BrokerMetrics;
 use crate::partition::Partition;
+use crate::policy::Policies;
+use crate::queue::Queues;
 use crate::topic::Topic;
 use crate::topic_config::TopicConfig;
 
@@ -45,6 +49,10 @@ pub struct Parts {
     pub config: Config,
     /// Section `[groups]`.
     pub groups: crate::group::Config,
+    /// Section `[exchanges]`.
+    pub exchanges: crate::exchange::Config,
+    /// Section `[queues]`.
+    pub queues: crate::queue::Config,
 }
 
 /// The engine; cheap to clone.
@@ -63,6 +71,10 @@ pub(crate) struct Shared {
     pub(crate) epoch: i32,
     pub(crate) topics: RwLock<TopicTable>,
     pub(crate) groups: std::sync::OnceLock<Groups>,
+    pub(crate) queues: std::sync::OnceLock<Queues>,
+    pub(crate) exchanges: std::sync::OnceLock<Exchanges>,
+    pub(crate) policies: std::sync::OnceLock<Policies>,
+    pub(crate) access: Access,
     /// Held by whoever creates, changes or deletes topics: one at a time.
     pub(crate) changing: Mutex<()>,
     /// A permit for each password that may be hashed at a time.
@@ -73,17 +85,67 @@ pub(crate) struct Shared {
 pub(crate) struct TopicTable {
     by_name: HashMap<Arc<str>, Arc<Topic>>,
     by_id: HashMap<TopicId, Arc<Topic>>,
+    /// How many topics have a name that is this in metrics.
+    folded: HashMap<String, u32>,
+    /// How many topics and partitions belong to queues, which have a limit of their own.
+    of_queues: (usize, usize),
+    partitions: usize,
+}
+
+/// A name as metrics have it.
+fn folded(name: &str) -> String {
+    name.replace('.', "_")
 }
 
 impl TopicTable {
     pub(crate) fn insert(&mut self, topic: Arc<Topic>) {
+        *self.folded.entry(folded(topic.name())).or_default() += 1;
+        self.partitions += topic.partitions().len();
         self.by_id.insert(topic.id(), topic.clone());
         self.by_name.insert(topic.name().clone(), topic);
     }
 
     pub(crate) fn remove(&mut self, topic: &Topic) {
-        self.by_id.remove(&topic.id());
+        if self.by_id.remove(&topic.id()).is_none() {
+            return;
+        }
         self.by_name.remove(topic.name());
+        self.partitions = self.partitions.saturating_sub(topic.partitions().len());
+        let name = folded(topic.name());
+        if let Some(count) = self.folded.get_mut(&name) {
+            *count -= 1;
+            if *count == 0 {
+                self.folded.remove(&name);
+            }
+        }
+    }
+
+    /// Whether a topic has a name that is the same in metrics.
+    pub(crate) fn collides(&self, name: &str) -> bool {
+        self.folded.contains_key(&folded(name))
+    }
+
+    /// A topic of so many partitions belongs to a queue.
+    pub(crate) fn claim(&mut self, partitions: usize) {
+        self.of_queues.0 += 1;
+        self.of_queues.1 += partitions;
+    }
+
+    /// It does not any more.
+    pub(crate) fn disclaim(&mut self, partitions: usize) {
+        self.of_queues.0 = self.of_queues.0.saturating_sub(1);
+        self.of_queues.1 = self.of_queues.1.saturating_sub(partitions);
+    }
+
+    /// How many topics and partitions belong to no queue.
+    pub(crate) fn own(&self) -> (usize, usize) {
+        let (topics, partitions) = self.of_queues;
+        let own = self.by_id.len().saturating_sub(topics);
+        (own, self.partitions.saturating_sub(partitions))
+    }
+
+    pub(crate) fn grow(&mut self, partitions: usize) {
+        self.partitions += partitions;
     }
 
     pub(crate) fn topics(&self) -> usize {
@@ -91,7 +153,7 @@ impl TopicTable {
     }
 
     pub(crate) fn partitions(&self) -> usize {
-        self.by_id.values().map(|t| t.partitions().len()).sum()
+        self.partitions
     }
 }
 
@@ -118,6 +180,7 @@ impl Broker {
     pub fn open(parts: Parts) -> Result<Self, Error> {
         TopicConfig::parse(std::collections::BTreeMap::new(), &parts.config.defaults)?;
         let epoch = next_epoch(&parts.meta)?;
+        let access = Access::new(&parts.meta, &parts.metrics);
         let shared = Arc::new(Shared {
             metrics: BrokerMetrics::new(&parts.metrics),
             store: parts.store,
@@ -128,18 +191,31 @@ impl Broker {
             epoch,
             topics: RwLock::new(TopicTable::default()),
             groups: std::sync::OnceLock::new(),
+            queues: std::sync::OnceLock::new(),
+            exchanges: std::sync::OnceLock::new(),
+            policies: std::sync::OnceLock::new(),
+            access,
             changing: Mutex::new(()),
             hashing: Arc::new(Semaphore::new(HASHING_MAX)),
         });
         let broker = Self(shared);
         broker.remove_deleted()?;
+        broker.remove_transient();
         for topic in broker.0.meta.topics().iter() {
             broker.load(topic)?;
         }
         broker.report_unknown_streams();
-        let groups = broker.open_groups(parts.groups, parts.rng, &parts.metrics)?;
+        let groups = broker.open_groups(parts.groups, parts.rng.clone(), &parts.metrics)?;
         broker.finish_deletions(&groups)?;
         let _ = broker.0.groups.set(groups);
+        let queues = crate::queue::QueueParts {
+            config: parts.queues,
+            rng: parts.rng.clone(),
+            metrics: parts.metrics.clone(),
+        };
+        let queues = Queues::open(&broker, queues)?;
+        let _ = broker.0.queues.set(queues);
+        broker.open_exchanges(parts.exchanges, parts.rng, &parts.metrics)?;
         broker.spawn_producer_expiry();
         Ok(broker)
     }
@@ -155,24 +231,49 @@ impl Broker {
         rng: Rng,
         metrics: &Metrics,
     ) -> Result<Groups, Error> {
-        if self.topic(crate::group::TOPIC).is_err() {
-            let settings = [
-                ("cleanup.policy", "compact"),
-                ("segment.bytes", "104857600"),
-                ("compression.type", "producer"),
-            ];
-            let config_map = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            let new = crate::admin::NewTopic {
-                name: crate::group::TOPIC.to_owned(),
-                partitions: Some(config.offsets_partitions),
-                config: config_map.into(),
-                internal: true,
-            };
-            self.create_topic_now(new, false)?;
-        }
+        self.internal_topic(crate::group::TOPIC, config.offsets_partitions)?;
         let groups = Groups::new(config, rng, metrics, &self.0);
         groups.load(self)?;
         Ok(groups)
+    }
+
+    /// Reads exchanges, bindings and policies back; after the queues, which bindings lead to.
+    fn open_exchanges(
+        &self,
+        config: crate::exchange::Config,
+        rng: Rng,
+        metrics: &Metrics,
+    ) -> Result<(), Error> {
+        let policies = Policies::open(&self.0, config.policies_max)?;
+        let _ = self.0.policies.set(policies);
+        let exchanges = Exchanges::open(config, rng, metrics, &self.0, self.queues())?;
+        let router = exchanges.clone();
+        self.queues()
+            .set_router(move |namespace, exchange, keys, headers| {
+                router.route_record(namespace, exchange, keys, headers)
+            });
+        let _ = self.0.exchanges.set(exchanges);
+        Ok(())
+    }
+
+    /// The compacted topic of this name that holds the engine's own state; made when there is none.
+    pub(crate) fn internal_topic(&self, name: &str, partitions: u32) -> Result<Arc<Topic>, Error> {
+        if let Ok(topic) = self.topic(name) {
+            return Ok(topic);
+        }
+        let settings = [
+            ("cleanup.policy", "compact"),
+            ("segment.bytes", "104857600"),
+            ("compression.type", "producer"),
+        ];
+        let config_map = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let new = crate::admin::NewTopic {
+            name: name.to_owned(),
+            partitions: Some(partitions),
+            config: config_map.into(),
+            internal: true,
+        };
+        self.create_topic_now(new, false)
     }
 
     /// Whether this is the user's password. Takes milliseconds, which no socket waits for; only
@@ -360,6 +461,48 @@ impl Broker {
             .expect("set by open, before anybody has the handle")
     }
 
+    /// The queues.
+    ///
+    /// # Panics
+    /// Never: they are set before `open` returns.
+    #[must_use]
+    pub fn queues(&self) -> &Queues {
+        self.0
+            .queues
+            .get()
+            .expect("set by open, before anybody has the handle")
+    }
+
+    /// The exchanges and their bindings.
+    ///
+    /// # Panics
+    /// Never: they are set before `open` returns.
+    #[must_use]
+    pub fn exchanges(&self) -> &Exchanges {
+        self.0
+            .exchanges
+            .get()
+            .expect("set by open, before anybody has the handle")
+    }
+
+    /// The policies.
+    ///
+    /// # Panics
+    /// Never: they are set before `open` returns.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        self.0
+            .policies
+            .get()
+            .expect("set by open, before anybody has the handle")
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.0.access
+    }
+
     /// The control state: users, broker configuration, the cluster's id.
     #[must_use]
     pub fn meta(&self) -> &Meta {
@@ -419,6 +562,8 @@ impl Broker {
     /// # Errors
     /// [`Error::Store`] when not everything could be synced.
     pub async fn close(&self) -> Result<(), Error> {
+        // Whatever stops it stops the store's end, too, which says so.
+        let _ = self.queues().close().await;
         for topic in self.topics() {
             topic.partitions().iter().for_each(|p| p.snapshot());
         }

@@ -19,6 +19,21 @@ pub enum Error {
         /// The partition that was asked for.
         partition: i64,
     },
+    /// No queue has this name, or it is gone.
+    #[error("there is no queue `{0}`")]
+    UnknownQueue(String),
+    /// No exchange has this name.
+    #[error("there is no exchange `{0}`")]
+    UnknownExchange(String),
+    /// No namespace has this name.
+    #[error("there is no namespace `{0}`")]
+    UnknownNamespace(String),
+    /// Others use the queue, or somebody alone; the exchange has bindings.
+    #[error("`{0}` is in use")]
+    InUse(String),
+    /// The queue has messages.
+    #[error("queue `{0}` is not empty")]
+    NotEmpty(String),
     /// A topic of this name exists.
     #[error("topic `{0}` exists already")]
     TopicExists(String),
@@ -160,10 +175,15 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::UnknownTopic(_) | Self::UnknownTopicId(_) | Self::UnknownPartition { .. } => {
-                Kind::NotFound
-            }
+            Self::UnknownTopic(_)
+            | Self::UnknownTopicId(_)
+            | Self::UnknownPartition { .. }
+            | Self::UnknownQueue(_)
+            | Self::UnknownExchange(_)
+            | Self::UnknownNamespace(_) => Kind::NotFound,
             Self::TopicExists(_)
+            | Self::InUse(_)
+            | Self::NotEmpty(_)
             | Self::FencedEpoch { .. }
             | Self::UnknownEpoch { .. }
             | Self::Producer(_) => Kind::Conflict,
@@ -191,6 +211,11 @@ impl Error {
             Self::UnknownTopic(_)
             | Self::UnknownTopicId(_)
             | Self::UnknownPartition { .. }
+            | Self::UnknownQueue(_)
+            | Self::UnknownExchange(_)
+            | Self::UnknownNamespace(_)
+            | Self::InUse(_)
+            | Self::NotEmpty(_)
             | Self::TopicExists(_)
             | Self::FencedEpoch { .. }
             | Self::Producer(_)

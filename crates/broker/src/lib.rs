@@ -5,6 +5,9 @@
 //! [`validate`], [`producer`]) and a read path that never decodes ([`read`]). A *group*
 //! ([`group`]) shares partitions among members and remembers how far each was read. What is
 //! configurable about a topic is one table, [`topic_config::KEYS`].
+//! An *exchange* ([`exchange`]) routes messages through its *bindings* to the queues of its
+//! *namespace*; what a user may do there is asked of [`access`], what names have in common is set by
+//! a [`policy`].
 //!
 //! What it must not know: any protocol's requests, versions or error codes. A head converts to
 //! and from these nouns; when it cannot, a noun is missing here.
@@ -12,15 +15,20 @@
 //! Locks: a topic table lock is never held while a partition lock is taken; a partition lock is
 //! held across `Stream::append`, which never waits. No lock is held over an `.await`.
 
+pub mod access;
 mod admin;
 mod broker;
 mod codec;
 mod config;
 mod error;
+pub mod exchange;
 pub mod group;
+pub mod message;
 mod metrics;
 mod partition;
+pub mod policy;
 mod producer;
+pub mod queue;
 mod read;
 mod records;
 mod status;

@@ -64,3 +64,59 @@ impl BrokerMetrics {
         }
     }
 }
+
+/// Counters and gauges of exchanges.
+#[derive(Clone, Debug)]
+pub(crate) struct ExchangeMetrics {
+    pub(crate) namespaces: Gauge,
+    pub(crate) exchanges: Gauge,
+    pub(crate) bindings: Gauge,
+    pub(crate) routed: Counter,
+    pub(crate) unroutable: Counter,
+}
+
+impl ExchangeMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            namespaces: metrics.register(
+                "broker_namespaces",
+                "Namespaces that exist",
+                Gauge::default(),
+            ),
+            exchanges: metrics.register(
+                "broker_exchanges",
+                "Exchanges that exist, those without a name left out",
+                Gauge::default(),
+            ),
+            bindings: metrics.register("broker_bindings", "Bindings that exist", Gauge::default()),
+            routed: metrics.register(
+                "broker_messages_routed",
+                "Messages that exchanges have led to a queue or more",
+                Counter::default(),
+            ),
+            unroutable: metrics.register(
+                "broker_messages_unroutable",
+                "Messages that exchanges have led to no queue",
+                Counter::default(),
+            ),
+        }
+    }
+}
+
+/// What is counted of permissions.
+#[derive(Clone, Debug)]
+pub(crate) struct AccessMetrics {
+    pub(crate) denied: Counter,
+}
+
+impl AccessMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            denied: metrics.register(
+                "broker_access_denied",
+                "Questions who may do what that were answered with no",
+                Counter::default(),
+            ),
+        }
+    }
+}

@@ -52,9 +52,10 @@ impl Broker {
         }
     }
 
-    /// Lets go of the topics, which hold the engine as it holds them. To be called after
+    /// Lets go of the topics and queues, which hold the engine as it holds them. To be called after
     /// [`Broker::close`]: then the last handle that is dropped closes the control state too.
     pub fn release(&self) {
+        self.queues().release();
         *self.shared().topics.write() = crate::broker::TopicTable::default();
     }
 
@@ -76,6 +77,21 @@ impl Broker {
             .await
     }
 
+    /// Changes users' tags, permissions and password hashes, all or none; durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for a pattern that cannot be compiled; [`Error::Meta`], by its
+    /// `UnknownUser` too.
+    pub async fn change_users(
+        &self,
+        changes: Vec<(String, meta::UserChange)>,
+    ) -> Result<(), Error> {
+        let access = self.access().clone();
+        self.shared()
+            .blocking("broker.change_users", move || access.change(changes))
+            .await
+    }
+
     /// Removes a user; durable when it returns.
     ///
     /// # Errors
@@ -84,6 +100,8 @@ impl Broker {
         let (meta, user) = (self.meta().clone(), user.to_owned());
         self.shared()
             .blocking("broker.delete_user", move || Ok(meta.delete_user(&user)?))
-            .await
+            .await?;
+        self.access().forget();
+        Ok(())
     }
 }

@@ -100,10 +100,12 @@ fn open(disk: &SimDisk, clock: &Clock, meta: &Meta) -> Broker {
         tasks,
         metrics,
         config: broker::Config::default(),
+        exchanges: broker::exchange::Config::default(),
         groups: broker::group::Config {
             offsets_partitions: 1,
             ..broker::group::Config::default()
         },
+        queues: broker::queue::Config::default(),
     })
     .unwrap()
 }

@@ -38,7 +38,9 @@ fn open(folder: &Path) -> Broker {
         tasks,
         metrics,
         config: broker::Config::default(),
+        exchanges: broker::exchange::Config::default(),
         groups: broker::group::Config::default(),
+        queues: broker::queue::Config::default(),
     })
     .unwrap()
 }

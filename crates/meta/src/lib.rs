@@ -1,13 +1,18 @@
-//! The control state: topics, users, settings, producer ids. Small, read often, changed rarely.
+//! The control state: topics, queues, users and their rights, settings, producer ids, and the catalog of
+//! namespaces, exchanges and bindings. Small, read often, changed rarely.
 //!
 //! It lives in one file (redb, a copy-on-write B-tree: every change is one synced transaction) and
-//! as a whole in memory, where it is read. Every change is durable when its call returns.
+//! in memory, where it is read, but for the catalog ([`Catalog`]), of which the engine keeps a form
+//! of its own. Every change is durable when its call returns.
 //!
 //! It knows names, ids and texts; what a topic's configuration means is the engine's business.
 
+mod catalog;
 mod error;
 mod names;
 mod open;
+mod queues;
+mod rights;
 mod topics;
 mod users;
 
@@ -19,12 +24,16 @@ use parking_lot::Mutex;
 use redb::{Database, TableDefinition};
 use serde::{Deserialize, Serialize};
 
+pub use catalog::{Catalog, Row, RowChange};
 pub use error::Error;
 pub use names::{InvalidName, TOPIC_NAME_MAX, check_topic_name};
-pub use users::{Credential, ITERATIONS, ITERATIONS_MAX, ScramMechanism, derive};
+pub use queues::Queue;
+pub use rights::{Permission, Rights, TopicPermission, UserChange};
+pub use users::{Credential, ITERATIONS, ITERATIONS_MAX, PasswordHash, ScramMechanism, derive};
 
 const TOPICS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("topics");
 const DELETING: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("deleting");
+const QUEUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("queues");
 const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
 const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
 

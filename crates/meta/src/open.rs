@@ -14,8 +14,8 @@ use redb::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    CLUSTER_ID, DELETING, Error, Meta, PRODUCER_ID, SETTINGS, STRANGERS, Shared, State, TOPICS,
-    USERS,
+    CLUSTER_ID, DELETING, Error, Meta, PRODUCER_ID, QUEUES, SETTINGS, STRANGERS, Shared, State,
+    TOPICS, USERS,
 };
 
 /// How much of the file the library keeps in memory, in bytes; the whole state is in memory
@@ -106,8 +106,12 @@ impl Meta {
         meta.change(|change| {
             change.open_table(TOPICS)?;
             change.open_table(DELETING)?;
+            change.open_table(QUEUES)?;
             change.open_table(SETTINGS)?;
             change.open_table(USERS)?;
+            for table in crate::Catalog::ALL {
+                change.open_table(table.rows())?;
+            }
             Ok(())
         })?;
         meta.read()?;
@@ -163,7 +167,12 @@ impl Meta {
         Ok(())
     }
 
-    fn parse<T: DeserializeOwned>(&self, what: &str, key: &str, bytes: &[u8]) -> Result<T, Error> {
+    pub(crate) fn parse<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        key: &str,
+        bytes: &[u8],
+    ) -> Result<T, Error> {
         serde_json::from_slice(bytes).map_err(|error| Error::Damaged {
             path: self.0.path.clone(),
             what: format!("{what} `{key}` ({error})"),

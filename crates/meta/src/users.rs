@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::{Error, Meta, STRANGERS, USERS};
+use crate::{Error, Meta, Permission, STRANGERS, TopicPermission, USERS};
 
 /// How often the hash is repeated for a new password.
 pub const ITERATIONS: u32 = 8192;
@@ -52,10 +52,79 @@ fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
     BASE64.decode(text).map_err(serde::de::Error::custom)
 }
 
-/// A user's credentials.
+/// A password that came as a hash, from another system's export. It serves to compare a password
+/// with, but not for SCRAM, which needs the password itself once.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct PasswordHash {
+    mechanism: ScramMechanism,
+    #[serde(serialize_with = "write", deserialize_with = "read")]
+    salt: Vec<u8>,
+    #[serde(serialize_with = "write", deserialize_with = "read")]
+    digest: Vec<u8>,
+}
+
+impl PasswordHash {
+    /// How many of the bytes are salt.
+    const SALT_LEN: usize = 4;
+
+    /// Reads four bytes of salt and the hash of salt and password behind them; `None` when the
+    /// length does not fit.
+    #[must_use]
+    pub fn from_bytes(mechanism: ScramMechanism, bytes: &[u8]) -> Option<Self> {
+        let (salt, digest) = bytes.split_at_checked(Self::SALT_LEN)?;
+        let fits = match mechanism {
+            ScramMechanism::Sha256 => digest.len() == Sha256::output_size(),
+            ScramMechanism::Sha512 => digest.len() == Sha512::output_size(),
+        };
+        fits.then(|| Self {
+            mechanism,
+            salt: salt.to_vec(),
+            digest: digest.to_vec(),
+        })
+    }
+
+    /// The bytes that [`PasswordHash::from_bytes`] reads.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.salt[..], &self.digest[..]].concat()
+    }
+
+    /// Which hash it is.
+    #[must_use]
+    pub fn mechanism(&self) -> ScramMechanism {
+        self.mechanism
+    }
+
+    fn is_of(&self, password: &str) -> bool {
+        let salted = [&self.salt[..], password.as_bytes()].concat();
+        let digest = match self.mechanism {
+            ScramMechanism::Sha256 => Sha256::digest(salted).to_vec(),
+            ScramMechanism::Sha512 => Sha512::digest(salted).to_vec(),
+        };
+        bool::from(self.digest.ct_eq(&digest))
+    }
+}
+
+/// A user: credentials and rights.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct User {
-    credentials: BTreeMap<ScramMechanism, Credential>,
+    pub(crate) credentials: BTreeMap<ScramMechanism, Credential>,
+    /// Instead of credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hash: Option<PasswordHash>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tags: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) permissions: BTreeMap<String, Permission>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) topics: BTreeMap<String, BTreeMap<String, TopicPermission>>,
+}
+
+impl User {
+    pub(crate) fn row(&self) -> Vec<u8> {
+        // A structure of texts and numbers is always writable as JSON.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
 }
 
 /// The credential of a password (RFC 5802 3). Takes milliseconds, on purpose.
@@ -161,19 +230,24 @@ impl Meta {
             self.0.rng.fill_secret(&mut salt);
             credentials.insert(mechanism, derive(mechanism, password, &salt, ITERATIONS));
         }
-        self.put_user(user, User { credentials })
-    }
-
-    fn put_user(&self, name: &str, user: User) -> Result<(), Error> {
         let _changing = self.0.changing.lock();
-        // A structure of texts and numbers is always writable as JSON.
-        let row = serde_json::to_vec(&user).unwrap_or_default();
+        let kept = self.0.state.lock().users.get(user).cloned();
+        let mut changed = kept.unwrap_or_default();
+        (changed.credentials, changed.hash) = (credentials, None);
         self.change(|change| {
-            change.open_table(USERS)?.insert(name, row.as_slice())?;
+            change
+                .open_table(USERS)?
+                .insert(user, changed.row().as_slice())?;
             Ok(())
         })?;
-        self.0.state.lock().users.insert(name.to_owned(), user);
+        self.0.state.lock().users.insert(user.to_owned(), changed);
         Ok(())
+    }
+
+    /// The hash that a user's password came as, when it did.
+    #[must_use]
+    pub fn password_hash(&self, user: &str) -> Option<PasswordHash> {
+        self.0.state.lock().users.get(user)?.hash.clone()
     }
 
     /// Removes a user. Blocks until it is durable.
@@ -205,6 +279,8 @@ impl Meta {
                 (&kept.salt[..], kept.iterations)
             });
         let derived = derive(mechanism, password, salt, iterations);
-        kept.is_some_and(|kept| bool::from(kept.stored_key.ct_eq(&derived.stored_key)))
+        let hash = self.password_hash(user);
+        hash.is_some_and(|hash| hash.is_of(password))
+            || kept.is_some_and(|kept| bool::from(kept.stored_key.ct_eq(&derived.stored_key)))
     }
 }

@@ -23,7 +23,19 @@ pub(crate) struct Append {
 #[derive(Debug)]
 pub(crate) enum Work {
     Append(Append),
+    /// All of them or none.
+    Group(Vec<Append>),
     Removed(StreamId),
+}
+
+impl Work {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Append(append) => append.chunk.len() as u64,
+            Self::Group(appends) => appends.iter().map(|append| append.chunk.len() as u64).sum(),
+            Self::Removed(_) => 0,
+        }
+    }
 }
 
 /// What waits for a committer.
@@ -89,10 +101,7 @@ impl Queue {
 
     /// Queues; its place is the order of calls. Nothing is taken any more once it is closed.
     pub(crate) fn push(&self, work: Work) -> bool {
-        let bytes = match &work {
-            Work::Append(append) => append.chunk.len() as u64,
-            Work::Removed(_) => 0,
-        };
+        let bytes = work.bytes();
         let mut inner = self.inner.lock();
         if inner.closed {
             return false;
@@ -128,13 +137,7 @@ impl Queue {
 
     /// What was taken is done.
     pub(crate) fn finish(&self, works: &[Work]) {
-        let bytes: u64 = works
-            .iter()
-            .map(|work| match work {
-                Work::Append(append) => append.chunk.len() as u64,
-                Work::Removed(_) => 0,
-            })
-            .sum();
+        let bytes: u64 = works.iter().map(Work::bytes).sum();
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         let mut inner = self.inner.lock();
         inner.done += works.len() as u64;

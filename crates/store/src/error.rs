@@ -77,6 +77,9 @@ pub enum Error {
     /// Too much is waiting to be written.
     #[error("the commit queue is full")]
     Busy,
+    /// The stream does not wait for the disk, so that nothing with it is all or nothing.
+    #[error("stream {0} cannot be part of a group: it does not wait for the disk")]
+    NotAtomic(StreamId),
     /// The stream was removed.
     #[error("stream {0} was removed")]
     Removed(StreamId),
@@ -129,6 +132,7 @@ impl Error {
             | Self::Stopped(_) => Kind::Unavailable,
             Self::Busy => Kind::Exhausted,
             Self::Removed(_) => Kind::NotFound,
+            Self::NotAtomic(_) => Kind::Invalid,
             Self::Batch(_) | Self::OutOfRange { .. } => Kind::Invalid,
         }
     }

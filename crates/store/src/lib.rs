@@ -40,4 +40,4 @@ pub use disk::{Disk, FileDisk};
 pub use error::Error;
 pub use segment::Piece;
 pub use store::{Parts, RecoveryReport, Store, StoreState};
-pub use stream::{AppendOptions, Appended, Changed, Headers, Read, Stream};
+pub use stream::{AppendOptions, Appended, Changed, GroupAppend, Headers, Read, Stream};

@@ -41,6 +41,10 @@ pub(crate) struct Log {
     segments: Vec<Arc<Segment>>,
     file: Option<StateFile>,
     pub(crate) state: State,
+    /// Everything below was forgotten before it came to a segment.
+    skipped: u64,
+    /// Segments that go with the next checkpoint.
+    forgotten: Vec<Arc<Segment>>,
     /// Whether segments hold more than the checkpoint says.
     dirty: bool,
     /// What a write or a sync has failed with. Nobody knows what is on the disk since: whoever comes
@@ -69,6 +73,8 @@ impl Log {
             segments: Vec::new(),
             file: None,
             state: State::default(),
+            skipped: 0,
+            forgotten: Vec::new(),
             dirty: false,
             failed: None,
         }
@@ -84,6 +90,24 @@ impl Log {
             .last()
             .map_or(self.state.end, |segment| segment.next())
             .max(self.state.end)
+            .max(self.skipped)
+    }
+
+    /// Goes on at `offset` as if everything below had been here: nobody needs it. The segments
+    /// are not read any more, and go when the next checkpoint has said so.
+    pub(crate) fn skip_to(&mut self, offset: u64) {
+        self.skipped = offset;
+        self.forgotten.append(&mut self.segments);
+        self.dirty = true;
+    }
+
+    /// Whether whole segments lie below `floor`.
+    pub(crate) fn has_below(&self, floor: u64) -> bool {
+        match self.segments.as_slice() {
+            [] => false,
+            [only] => only.len() > 0 && only.next() <= floor,
+            [_, second, ..] => second.base <= floor,
+        }
     }
 
     /// One past the last offset that a start has found in segments.
@@ -101,6 +125,7 @@ impl Log {
         let mut log = Self::new(disk.clone(), id);
         log.exists = true;
         let mut opened = Opened::default();
+        let mut known = true;
         let (mut file, newest) = StateFile::open(&*disk, &log.folder)?;
         match newest {
             Newest::Nothing => {}
@@ -109,6 +134,7 @@ impl Log {
                 log.state = state;
             }
             Newest::Unreadable => {
+                known = false;
                 opened.damage = Some(Error::Damaged {
                     path: disk.name(&log.folder),
                     position: 0,
@@ -127,8 +153,15 @@ impl Log {
             .collect();
         bases.sort_unstable();
         for (at, base) in bases.iter().enumerate() {
-            let next = bases.get(at + 1).copied();
-            if !log.open_segment(*base, next, &mut opened, &mut seen)? {
+            // Of a stream that was forgotten as a whole there is no newest segment.
+            let (start, active) = (log.state.start, log.state.active);
+            let forgotten = (*base < active && active <= start).then_some(active);
+            let next = bases.get(at + 1).copied().or(forgotten);
+            // What lies behind the checkpoint has to follow it without a gap.
+            let gap = *base > active && *base != log.end() && (known || !log.segments.is_empty());
+            if gap {
+                log.remove_torn(*base, &mut opened)?;
+            } else if !log.open_segment(*base, next, &mut opened, &mut seen)? {
                 break;
             }
         }
@@ -143,7 +176,8 @@ impl Log {
             disk.sync_dir(&log.folder)
                 .map_err(|e| Error::disk("sync", disk.name(&log.folder), e))?;
         }
-        if log.found() < log.state.end && opened.damage.is_none() {
+        let forgotten = log.segments.is_empty() && log.state.start >= log.state.end;
+        if log.found() < log.state.end && !forgotten && opened.damage.is_none() {
             opened.damage = Some(log.lost());
         }
         Ok((log, opened))
@@ -171,13 +205,6 @@ impl Log {
             std::cmp::Ordering::Equal => (self.state.active_len, end..=end),
             std::cmp::Ordering::Greater => (0, base..=base),
         };
-        // What lies behind that has to follow it without a gap.
-        if base > self.state.active && base != self.end() && !self.segments.is_empty() {
-            opened.torn_bytes += len;
-            segment.remove(&*self.disk)?;
-            opened.cut_off = true;
-            return Ok(true);
-        }
         let mut behind = |header: &BatchHeader| {
             if header.next_offset() > end {
                 seen(header);
@@ -209,6 +236,14 @@ impl Log {
         let sound = damage.is_none();
         opened.damage = opened.damage.take().or(damage);
         Ok(sound)
+    }
+
+    fn remove_torn(&self, base: u64, opened: &mut Opened) -> Result<(), Error> {
+        let segment = Segment::open(&*self.disk, &self.folder, base)?;
+        opened.torn_bytes += segment.file_len()?;
+        segment.remove(&*self.disk)?;
+        opened.cut_off = true;
+        Ok(())
     }
 
     fn lost(&self) -> Error {
@@ -391,6 +426,8 @@ impl Log {
         if let Some(active) = self.segments.last() {
             active.sync(&*self.disk)?;
             (self.state.active, self.state.active_len) = (active.base, active.len());
+        } else if self.skipped > 0 {
+            (self.state.active, self.state.active_len) = (self.skipped, 0);
         }
         self.state.end = self.end();
         self.state.start = start;
@@ -398,6 +435,9 @@ impl Log {
         self.state.blob = blob.or_else(|| self.state.blob.take());
         self.save()?;
         self.dirty = false;
+        for segment in std::mem::take(&mut self.forgotten) {
+            segment.remove(&*self.disk)?;
+        }
         Ok(())
     }
 

@@ -76,7 +76,7 @@ pub struct RecoveryReport {
 
 /// The store; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Store(Arc<Shared>);
+pub struct Store(pub(crate) Arc<Shared>);
 
 #[derive(Debug)]
 pub(crate) struct Shared {

@@ -1,6 +1,7 @@
 //! A stream: batches in the order of their offsets. Appends go to the tail in memory and to a
 //! committer's queue; the flusher moves them to segments later. Readers see what is durable.
 
+mod group;
 mod read;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,9 +20,10 @@ use crate::log::Log;
 use crate::segment::Segment;
 use crate::store;
 use crate::tail::{Chunk, Tail};
-use crate::wait::Mark;
+use crate::wait::{Listener, Mark};
 use crate::wal;
 
+pub use group::GroupAppend;
 pub use read::{Headers, Read};
 
 /// Less than this is synced with the checkpoint only, in bytes.
@@ -57,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) config: RwLock<StreamConfig>,
     pub(crate) tail: Mutex<Tail>,
     pub(crate) start: AtomicU64,
+    /// Below this nobody needs anything any more.
+    pub(crate) floor: AtomicU64,
     /// One past the last offset that was written, perhaps not synced.
     pub(crate) written: Arc<Mark>,
     /// One past the last offset that readers may see.
@@ -87,6 +91,7 @@ impl Shared {
             config: RwLock::new(config),
             tail: Mutex::new(Tail::new(end, log.state.epochs.clone())),
             start: AtomicU64::new(log.state.start),
+            floor: AtomicU64::new(0),
             written: Arc::new(Mark::new(end)),
             durable: Arc::new(Mark::new(end)),
             blob: Mutex::new(log.state.blob.clone()),
@@ -118,15 +123,27 @@ impl Shared {
         if self.removed.load(Ordering::Acquire) || self.fenced.get().is_some() {
             return Ok(());
         }
-        let (chunks, epochs) = {
+        self.drop_forgotten(store);
+        let (chunks, epochs, forgotten) = {
             let tail = self.tail.lock();
             let end = if self.is_async() {
                 tail.next
             } else {
                 self.durable.get()
             };
-            (tail.unflushed(end), tail.epochs.clone())
+            (tail.unflushed(end), tail.epochs.clone(), tail.forgotten)
         };
+        if forgotten > log.end() {
+            log.skip_to(forgotten);
+            if !checkpoint {
+                // What is written now is in no write-ahead log, and must not lie behind a gap.
+                let start = self.start.load(Ordering::Acquire).min(forgotten);
+                log.checkpoint(start, epochs.clone(), None)?;
+            }
+            *self.segments.write() = log.segments();
+            let mut tail = self.tail.lock();
+            tail.flushed = tail.flushed.max(forgotten);
+        }
         let bytes: usize = chunks.iter().map(Chunk::len).sum();
         let config = self.config.read().clone();
         log.append(&chunks, &config, store.parts.clock.unix_ms())?;
@@ -149,8 +166,15 @@ impl Shared {
         let blob = self.blob.lock().clone().filter(|(at, _)| *at <= end);
         let new_blob = blob.is_some() && blob != log.state.blob;
         if checkpoint && (log.is_dirty() || new_blob) {
-            log.checkpoint(self.start.load(Ordering::Acquire), epochs, blob)?;
+            // The start may be in what is durable in the write-ahead log only.
+            let start = self.start.load(Ordering::Acquire).min(end);
+            log.checkpoint(start, epochs, blob)?;
             store.metrics.flushes.inc();
+            if self.floor.load(Ordering::Acquire) > 0 {
+                let removed = log.remove_below(start)?;
+                store.metrics.retained_bytes.inc_by(removed);
+                *self.segments.write() = log.segments();
+            }
         }
         Ok(())
     }
@@ -174,6 +198,50 @@ impl Shared {
         Ok(())
     }
 
+    /// Lets go of what lies below the floor and is in memory only. The caller holds the log's lock,
+    /// so that nobody is just writing it.
+    fn drop_forgotten(self: &Arc<Self>, store: &store::Shared) {
+        let floor = self.floor.load(Ordering::Acquire);
+        let (first, flushed) = {
+            let tail = self.tail.lock();
+            (tail.first(), tail.flushed)
+        };
+        if first >= floor {
+            return;
+        }
+        if first < flushed {
+            store.cache.forget(self, floor);
+        }
+        let mut tail = self.tail.lock();
+        if !self.removed.load(Ordering::Acquire) {
+            let dropped = tail.forget_unflushed(floor);
+            store.cache.dropped(dropped);
+        }
+    }
+
+    /// Removes the segments that lie below the floor, if there are any.
+    pub(crate) fn release_forgotten(self: &Arc<Self>, store: &store::Shared) -> Result<(), Error> {
+        let floor = self.floor.load(Ordering::Acquire);
+        if floor == 0 {
+            return Ok(());
+        }
+        let mut log = self.log.lock();
+        if self.removed.load(Ordering::Acquire) || !log.has_below(floor) {
+            return Ok(());
+        }
+        if log.end() <= floor {
+            let end = log.end();
+            log.skip_to(end);
+        }
+        let start = self.start.load(Ordering::Acquire).min(log.end());
+        let epochs = self.tail.lock().epochs.clone();
+        log.checkpoint(start, epochs, None)?;
+        let removed = log.remove_below(start)?;
+        store.metrics.retained_bytes.inc_by(removed);
+        *self.segments.write() = log.segments();
+        Ok(())
+    }
+
     pub(crate) fn is_async(&self) -> bool {
         self.config.read().durability == Durability::Async
     }
@@ -193,9 +261,24 @@ impl Stream {
     }
 
     /// Changes its configuration. Going from [`Durability::Async`] to [`Durability::Sync`] first
-    /// syncs what was promised to nobody, and may block for that.
+    /// syncs what was promised to nobody, the other way it waits for what is under way: it may
+    /// block.
     pub fn configure(&self, config: StreamConfig) {
-        let to_sync = self.0.is_async() && config.durability == Durability::Sync;
+        let was_async = self.0.is_async();
+        let to_async = !was_async && config.durability == Durability::Async;
+        if to_async && let Ok(store) = self.0.store() {
+            // The page writer must not write a part of a group that is not durable yet.
+            while store.is_open() {
+                let tail = self.0.tail.lock();
+                if self.0.durable.get() == tail.next || self.0.durable.is_over() {
+                    *self.0.config.write() = config;
+                    return;
+                }
+                drop(tail);
+                store.commits.wait_done();
+            }
+        }
+        let to_sync = was_async && config.durability == Durability::Sync;
         if to_sync && let Ok(store) = self.0.store() {
             loop {
                 if let Err(error) = self.0.flush(&store, true) {
@@ -281,28 +364,7 @@ impl Stream {
         if let Some(error) = self.0.fenced.get() {
             return Err(error.clone());
         }
-        let mut rest = batches;
-        let mut parsed = Vec::with_capacity(1);
-        while !rest.is_empty() {
-            let header = BatchHeader::parse(&rest)?;
-            if header.total_len() > rest.len() {
-                return Err(batch::BatchError::Short.into());
-            }
-            // A start would take it for damage.
-            if header.total_len() > wal::PAYLOAD_MAX as usize {
-                return Err(batch::BatchError::Length(i64::from(header.length)).into());
-            }
-            let batch = rest.split_to(header.total_len());
-            // A copy: what came is a part of what a client has sent at once, all of which would stay as
-            // long as this batch does.
-            let batch = match options.log_append_time {
-                Some(at) => batch::with_append_time(&batch, at)
-                    .try_into_mut()
-                    .unwrap_or_else(|shared| BytesMut::from(&shared[..])),
-                None => BytesMut::from(&batch[..]),
-            };
-            parsed.push((header, batch));
-        }
+        let parsed = parse(batches, options)?;
         let mut tail = self.0.tail.lock();
         if self.0.removed.load(Ordering::Acquire) {
             return Err(Error::Removed(self.0.id));
@@ -436,6 +498,28 @@ impl Stream {
         Ok(Offset(start))
     }
 
+    /// Calls `listener` whenever readers may see more, or never will again, in the place of an
+    /// earlier one. It is called on the committer's thread and must not take long.
+    pub fn on_durable(&self, listener: impl Fn() + Send + Sync + 'static) {
+        self.0.durable.listen(Listener(Box::new(listener)));
+    }
+
+    /// Says that nobody needs what lies below `floor` any more. It costs no write of its own: what
+    /// is not in segments yet never gets there, whole segments go when the stream is written the
+    /// next time or retention comes by. Until then a crash may bring some of it back, so that the
+    /// caller must know the floor by itself after a start. Never waits.
+    pub fn forget_below(&self, floor: Offset) {
+        let floor = floor.0.min(self.0.durable.get());
+        if self.0.floor.fetch_max(floor, Ordering::AcqRel) >= floor {
+            return;
+        }
+        self.0.start.fetch_max(floor, Ordering::AcqRel);
+        // Whoever holds the log is about to write, and does this first.
+        if let (Ok(store), Some(_log)) = (self.0.store(), self.0.log.try_lock()) {
+            self.0.drop_forgotten(&store);
+        }
+    }
+
     /// Asks `pins` at every compaction for the first offsets of batches of which the headers stay
     /// although no record is left in them. It is called on the compaction's thread and may block
     /// for as long as an append takes.
@@ -464,6 +548,36 @@ impl Stream {
             .clone()
             .map(|(at, blob)| (Offset(at), blob))
     }
+}
+
+/// The batches in `batches`, each with its header.
+pub(crate) fn parse(
+    batches: Bytes,
+    options: AppendOptions,
+) -> Result<Vec<(BatchHeader, BytesMut)>, Error> {
+    let mut rest = batches;
+    let mut parsed = Vec::with_capacity(1);
+    while !rest.is_empty() {
+        let header = BatchHeader::parse(&rest)?;
+        if header.total_len() > rest.len() {
+            return Err(batch::BatchError::Short.into());
+        }
+        // A start would take it for damage.
+        if header.total_len() > wal::PAYLOAD_MAX as usize {
+            return Err(batch::BatchError::Length(i64::from(header.length)).into());
+        }
+        let batch = rest.split_to(header.total_len());
+        // A copy: what came is a part of what a client has sent at once, all of which would stay as
+        // long as this batch does.
+        let batch = match options.log_append_time {
+            Some(at) => batch::with_append_time(&batch, at)
+                .try_into_mut()
+                .unwrap_or_else(|shared| BytesMut::from(&shared[..])),
+            None => BytesMut::from(&batch[..]),
+        };
+        parsed.push((header, batch));
+    }
+    Ok(parsed)
 }
 
 /// The chunk of a batch at `base`.

@@ -58,6 +58,8 @@ pub(crate) struct Tail {
     pub(crate) next: u64,
     /// One past the last offset in segments.
     pub(crate) flushed: u64,
+    /// Below this, what was not in segments yet has been forgotten: nobody needs it.
+    pub(crate) forgotten: u64,
     /// Leader epochs and where each begins.
     pub(crate) epochs: Vec<(i32, u64)>,
 }
@@ -68,6 +70,7 @@ impl Tail {
             kept: VecDeque::new(),
             next,
             flushed: next,
+            forgotten: 0,
             epochs,
         }
     }
@@ -115,6 +118,24 @@ impl Tail {
                 .kept
                 .pop_front()
                 .map_or(0, |kept| kept.chunk.len() as u64);
+        }
+        if self.kept.is_empty() {
+            self.kept.shrink_to(16);
+        }
+        bytes
+    }
+
+    /// Forgets what is below `below` and not in segments; returns its bytes. What is in segments
+    /// must be forgotten before: it is counted in another way.
+    pub(crate) fn forget_unflushed(&mut self, below: u64) -> usize {
+        let mut bytes = 0;
+        while let Some(kept) = self.kept.front()
+            && kept.chunk.base >= self.flushed
+            && kept.chunk.next <= below
+        {
+            bytes += kept.chunk.len();
+            self.forgotten = kept.chunk.next;
+            self.kept.pop_front();
         }
         if self.kept.is_empty() {
             self.kept.shrink_to(16);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 /// An offset that only rises, and those who wait for it.
 #[derive(Debug)]
@@ -16,6 +16,16 @@ pub(crate) struct Mark {
     /// Set when it will not rise any more.
     over: AtomicBool,
     waiting: Mutex<Waiting>,
+    listener: RwLock<Option<Listener>>,
+}
+
+/// Is called whenever a mark has risen, or will not rise any more.
+pub(crate) struct Listener(pub(crate) Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +41,13 @@ impl Mark {
             at: AtomicU64::new(at),
             over: AtomicBool::new(false),
             waiting: Mutex::default(),
+            listener: RwLock::new(None),
         }
+    }
+
+    /// Calls `listener` whenever it has risen, in the place of whoever was called before.
+    pub(crate) fn listen(&self, listener: Listener) {
+        *self.listener.write() = Some(listener);
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -43,6 +59,11 @@ impl Mark {
         if self.at.fetch_max(to, Ordering::AcqRel) >= to {
             return;
         }
+        self.wake(to);
+        self.tell();
+    }
+
+    fn wake(&self, to: u64) {
         let ready = {
             let mut waiting = self.waiting.lock();
             if waiting.wakers.is_empty() {
@@ -59,6 +80,13 @@ impl Mark {
         self.over.store(true, Ordering::Release);
         let all = std::mem::take(&mut self.waiting.lock().wakers);
         all.into_values().for_each(Waker::wake);
+        self.tell();
+    }
+
+    fn tell(&self) {
+        if let Some(Listener(listener)) = &*self.listener.read() {
+            listener();
+        }
     }
 
     pub(crate) fn is_over(&self) -> bool {

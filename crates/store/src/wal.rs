@@ -23,6 +23,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use base::{HashMap, Rng, StreamId, TopicId};
+use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -91,6 +92,8 @@ pub(crate) enum Kind {
     Removed = 3,
     /// Everything before it is durable. The next write overwrites it.
     Synced = 4,
+    /// Batches of several streams, of which a crash leaves all or none.
+    Group = 5,
 }
 
 /// A frame's header.
@@ -109,7 +112,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    fn encode(&self, payload: &[&[u8]]) -> [u8; HEADER_LEN] {
+    fn encode(&self, pieces: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.length.to_le_bytes());
@@ -120,7 +123,8 @@ impl Frame {
         bytes[32..48].copy_from_slice(self.stream.topic.0.as_bytes());
         bytes[48..52].copy_from_slice(&self.stream.partition.to_le_bytes());
         bytes[56..64].copy_from_slice(&self.key.to_le_bytes());
-        let crc = checksum(&bytes[8..], payload.iter().copied());
+        let mut crc = crc32c::crc32c(&bytes[8..]);
+        pieces(&mut |piece| crc = crc32c::crc32c_append(crc, piece));
         bytes[4..8].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
@@ -142,6 +146,7 @@ impl Frame {
             2 => Kind::Append,
             3 => Kind::Removed,
             4 => Kind::Synced,
+            5 => Kind::Group,
             _ => return None,
         };
         let topic = TopicId(Uuid::from_slice(&bytes[32..48]).ok()?);
@@ -186,25 +191,95 @@ fn spare_path(number: u64) -> String {
 #[derive(Debug)]
 pub(crate) enum Entry {
     Append(StreamId, Chunk),
+    /// One frame, so that its checksum holds for all parts.
+    Group(Vec<Part>),
     Removed(StreamId),
 }
 
-impl Entry {
-    fn stream(&self) -> StreamId {
-        match self {
-            Self::Append(stream, _) | Self::Removed(stream) => *stream,
+/// A batch in a frame with others: it says whose it is and how long.
+#[derive(Debug)]
+pub(crate) struct Part {
+    stream: StreamId,
+    chunk: Chunk,
+    label: [u8; LABEL_LEN],
+}
+
+/// Topic, partition and length stand before each batch of a group.
+pub(crate) const LABEL_LEN: usize = 24;
+
+impl Part {
+    pub(crate) fn new(stream: StreamId, chunk: Chunk) -> Self {
+        let mut label = [0; LABEL_LEN];
+        label[..16].copy_from_slice(stream.topic.0.as_bytes());
+        label[16..20].copy_from_slice(&stream.partition.to_le_bytes());
+        let length = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+        label[20..].copy_from_slice(&length.to_le_bytes());
+        Self {
+            stream,
+            chunk,
+            label,
         }
     }
 
-    fn payload(&self) -> [&[u8]; 2] {
+    /// Cuts the first part off a frame's payload; `None` where there is no whole one.
+    fn split(payload: &mut Bytes) -> Option<(StreamId, Bytes)> {
+        let (label, rest) = payload.split_first_chunk::<LABEL_LEN>()?;
+        let (topic, numbers) = label.split_at_checked(16)?;
+        let (partition, length) = numbers.split_first_chunk::<4>()?;
+        let length = u32::from_le_bytes(*length.first_chunk::<4>()?) as usize;
+        if rest.len() < length {
+            return None;
+        }
+        let stream = StreamId {
+            topic: TopicId(Uuid::from_slice(topic).ok()?),
+            partition: u32::from_le_bytes(*partition),
+        };
+        payload.advance(LABEL_LEN);
+        Some((stream, payload.split_to(length)))
+    }
+}
+
+impl Entry {
+    fn kind(&self) -> Kind {
         match self {
-            Self::Append(_, chunk) => [&chunk.head, &chunk.body],
-            Self::Removed(_) => [&[], &[]],
+            Self::Append(..) => Kind::Append,
+            Self::Group(_) => Kind::Group,
+            Self::Removed(_) => Kind::Removed,
+        }
+    }
+
+    fn stream(&self) -> StreamId {
+        match self {
+            Self::Append(stream, _) | Self::Removed(stream) => *stream,
+            Self::Group(_) => StreamId {
+                topic: TopicId(Uuid::nil()),
+                partition: 0,
+            },
+        }
+    }
+
+    /// Hands over its bytes, piece by piece.
+    fn pieces<'a>(&'a self, mut take: impl FnMut(&'a [u8])) {
+        match self {
+            Self::Append(_, chunk) => {
+                take(&chunk.head);
+                take(&chunk.body);
+            }
+            Self::Group(parts) => {
+                for part in parts {
+                    take(&part.label);
+                    take(&part.chunk.head);
+                    take(&part.chunk.body);
+                }
+            }
+            Self::Removed(_) => {}
         }
     }
 
     fn length(&self) -> usize {
-        self.payload().iter().map(|part| part.len()).sum()
+        let mut length = 0;
+        self.pieces(|piece| length += piece.len());
+        length
     }
 }
 
@@ -218,6 +293,14 @@ struct File {
     position: u64,
     /// The streams in it, and where each one's last entry in it ends.
     streams: HashMap<StreamId, u64>,
+}
+
+impl File {
+    /// Entries of `stream` up to `next` are in it.
+    fn holds(&mut self, stream: StreamId, next: u64) {
+        let end = self.streams.entry(stream).or_default();
+        *end = next.max(*end);
+    }
 }
 
 /// The files, shared by the committer, who writes to the last, and the flusher, who empties the
@@ -321,10 +404,7 @@ impl Wal {
             .enumerate()
             .map(|(at, entry)| {
                 let frame = Frame {
-                    kind: match entry {
-                        Entry::Append(..) => Kind::Append,
-                        Entry::Removed(_) => Kind::Removed,
-                    },
+                    kind: entry.kind(),
                     last: at == last,
                     length: u32::try_from(entry.length()).unwrap_or(u32::MAX),
                     file: number,
@@ -332,7 +412,7 @@ impl Wal {
                     stream: entry.stream(),
                     key,
                 };
-                frame.encode(&entry.payload())
+                frame.encode(|take| entry.pieces(take))
             })
             .collect();
         const PADDING: [u8; ALIGN] = [0; ALIGN];
@@ -341,11 +421,14 @@ impl Wal {
         for (header, entry) in headers.iter().zip(entries) {
             let whole = padded(entry.length());
             let padding = whole - HEADER_LEN - entry.length();
-            let [head, body] = entry.payload();
-            for part in [&header[..], head, body, &PADDING[..padding]] {
-                if !part.is_empty() {
-                    parts.push(IoSlice::new(part));
+            parts.push(IoSlice::new(header));
+            entry.pieces(|piece| {
+                if !piece.is_empty() {
+                    parts.push(IoSlice::new(piece));
                 }
+            });
+            if padding > 0 {
+                parts.push(IoSlice::new(&PADDING[..padding]));
             }
             bytes += whole;
         }
@@ -363,13 +446,15 @@ impl Wal {
         file.position += bytes;
         for entry in entries {
             match entry {
-                Entry::Append(stream, chunk) => {
-                    let end = file.streams.entry(*stream).or_default();
-                    *end = chunk.next.max(*end);
+                Entry::Append(stream, chunk) => file.holds(*stream, chunk.next),
+                Entry::Group(parts) => {
+                    for part in parts {
+                        file.holds(part.stream, part.chunk.next);
+                    }
                 }
                 // The file has to outlive nothing: the streams' folder goes next.
                 Entry::Removed(stream) => {
-                    file.streams.entry(*stream).or_default();
+                    file.holds(*stream, 0);
                 }
             }
         }
@@ -405,7 +490,7 @@ impl Wal {
             },
             key,
         };
-        file.write_at(&mut [IoSlice::new(&frame.encode(&[]))], position)
+        file.write_at(&mut [IoSlice::new(&frame.encode(|_| ()))], position)
             .map_err(|e| Error::disk("write", self.disk.name(&path(number)), e))
     }
 
@@ -535,7 +620,7 @@ fn start_frame((number, key): (u64, Key), write: u64, payload: &[u8]) -> Vec<u8>
         },
         key,
     };
-    let mut bytes = frame.encode(&[payload]).to_vec();
+    let mut bytes = frame.encode(|take| take(payload)).to_vec();
     bytes.extend_from_slice(payload);
     bytes.resize(padded(payload.len()), 0);
     bytes

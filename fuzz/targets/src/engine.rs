@@ -65,10 +65,12 @@ impl Engine {
                 decompressed_bytes_max: ByteSize(1 << 20),
                 ..broker::Config::default()
             },
+            exchanges: broker::exchange::Config::default(),
             groups: broker::group::Config {
                 offsets_partitions: 1,
                 ..broker::group::Config::default()
             },
+            queues: broker::queue::Config::default(),
         });
         drop(_inside);
         Self {

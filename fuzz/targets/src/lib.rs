@@ -12,6 +12,7 @@
 )]
 
 pub mod admin;
+pub mod amqp;
 pub mod append;
 pub mod batch;
 pub mod directory;
@@ -22,6 +23,7 @@ pub mod messages;
 pub mod mutate;
 pub mod produce;
 pub mod sasl;
+pub mod sqs;
 
 #[cfg(test)]
 mod regressions;
@@ -65,6 +67,7 @@ macro_rules! targets {
 
 targets! {
     admin 150;
+    amqp 1500;
     append 600;
     batch 6000;
     directory 150;
@@ -72,6 +75,7 @@ targets! {
     messages 30_000;
     produce 20_000;
     sasl 1000;
+    sqs 150;
 }
 
 /// Plays the seeds of `target`, then `rounds` changed ones; the same ones for the same `rng`.

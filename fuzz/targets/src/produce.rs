@@ -15,12 +15,15 @@ pub fn run(data: &[u8]) {
     let [version, body @ ..] = data else { return };
     let version = 3 + i16::from(*version) % 11;
     let body = Bytes::copy_from_slice(body);
-    let (mut ours, mut theirs) = (Decoder::new(body.clone()), Decoder::new(body));
+    let (mut ours, mut theirs) = (Decoder::new(body.clone()), Decoder::new(body.clone()));
     let by_hand = produce::Request::decode(&mut ours, version);
     let generated = ProduceRequest::decode(&mut theirs, version);
     match (by_hand, generated) {
         (Ok(by_hand), Ok(generated)) => {
             assert_eq!(ours.rest(), theirs.rest());
+            assert_eq!(ours.elements(), theirs.elements());
+            let counted = produce::elements(&body, version, usize::MAX);
+            assert_eq!(counted, ours.elements());
             assert_eq!(by_hand.transactional_id, generated.transactional_id);
             assert_eq!(by_hand.acks, generated.acks);
             assert_eq!(by_hand.timeout_ms, generated.timeout_ms);

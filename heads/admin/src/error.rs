@@ -137,6 +137,11 @@ impl From<Error> for Problem {
             Error::UnknownTopic(_)
             | Error::UnknownTopicId(_)
             | Error::UnknownPartition { .. }
+            | Error::UnknownQueue(_)
+            | Error::UnknownExchange(_)
+            | Error::UnknownNamespace(_)
+            | Error::InUse(_)
+            | Error::NotEmpty(_)
             | Error::TopicExists(_)
             | Error::InvalidTopicName(_)
             | Error::InvalidPartitions(_)

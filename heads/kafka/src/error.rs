@@ -12,6 +12,12 @@ pub(crate) fn code(error: &Error) -> ErrorCode {
             ErrorCode::UnknownTopicOrPartition
         }
         Error::UnknownTopicId(_) => ErrorCode::UnknownTopicId,
+        // Nothing that this protocol asks for is about queues.
+        Error::UnknownQueue(_)
+        | Error::UnknownExchange(_)
+        | Error::UnknownNamespace(_)
+        | Error::InUse(_)
+        | Error::NotEmpty(_) => ErrorCode::UnknownServerError,
         Error::TopicExists(_) => ErrorCode::TopicAlreadyExists,
         Error::InvalidTopicName(_) => ErrorCode::InvalidTopicException,
         Error::InvalidPartitions(_) => ErrorCode::InvalidPartitions,

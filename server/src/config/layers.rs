@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::nearest::nearest;
 use super::schema::{Key, Schema, join};
-use super::{Config, ConfigError, Http, Kafka};
+use super::{Amqp, Config, ConfigError, Http, Kafka, Sqs};
 
 /// The file that is read when nobody names one.
 pub(crate) const DEFAULT_FILE: &str = "stentor.toml";
@@ -310,8 +310,13 @@ impl Merged<'_> {
         let mut http = self.section("http");
         let listener = take(&mut http, &net::Config::KEYS);
         let own = take(&mut http, &HTTP_KEYS);
+        let mut sqs = self.section("sqs");
+        let sqs_listener = take(&mut sqs, &net::Config::KEYS);
+        let sqs_http = take(&mut sqs, &HTTP_KEYS);
         let mut kafka = self.section("kafka");
         let kafka_listener = take(&mut kafka, &net::Config::KEYS);
+        let mut amqp = self.section("amqp");
+        let amqp_listener = take(&mut amqp, &net::Config::KEYS);
         Ok(Config {
             general: self.read("", self.section(""))?,
             log: self.read("log", self.section("log"))?,
@@ -319,14 +324,25 @@ impl Merged<'_> {
             store: self.read("store", self.section("store"))?,
             topics: self.read("topics", self.section("topics"))?,
             groups: self.read("groups", self.section("groups"))?,
+            exchanges: self.read("exchanges", self.section("exchanges"))?,
+            queues: self.read("queues", self.section("queues"))?,
             kafka: Kafka {
                 listener: self.read("kafka", kafka_listener)?,
                 head: self.read("kafka", kafka)?,
+            },
+            amqp: Amqp {
+                listener: self.read("amqp", amqp_listener)?,
+                head: self.read("amqp", amqp)?,
             },
             http: Http {
                 listener: self.read("http", listener)?,
                 http: self.read("http", own)?,
                 head: self.read("http", http)?,
+            },
+            sqs: Sqs {
+                listener: self.read("sqs", sqs_listener)?,
+                http: self.read("sqs", sqs_http)?,
+                head: self.read("sqs", sqs)?,
             },
         })
     }

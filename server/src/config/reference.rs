@@ -70,6 +70,7 @@ fn kind(kind: &str) -> &str {
         "String" => "text",
         "bool" => "true, false",
         "Listen" => "address, `off`",
+        "Auth" => "`accept`, `verify`",
         "Format" => "`text`, `json`",
         "Vec<Mechanism>" => "list of mechanisms",
         kind if kind.starts_with("BTreeMap") => "table",

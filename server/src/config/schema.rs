@@ -16,9 +16,13 @@ const HERE: &str = include_str!("../config.rs");
 const STORE: &str = include_str!("../../../crates/store/src/config.rs");
 const TOPICS: &str = include_str!("../../../crates/broker/src/config.rs");
 const GROUPS: &str = include_str!("../../../crates/broker/src/group/config.rs");
+const EXCHANGES: &str = include_str!("../../../crates/broker/src/exchange/config.rs");
+const QUEUES: &str = include_str!("../../../crates/broker/src/queue/config.rs");
 const NET: &str = include_str!("../../../crates/net/src/config.rs");
 const HTTP: &str = include_str!("../../../crates/net/src/http.rs");
 const KAFKA: &str = include_str!("../../../heads/kafka/src/config.rs");
+const SQS: &str = include_str!("../../../heads/sqs/src/config.rs");
+const AMQP: &str = include_str!("../../../heads/amqp/src/config.rs");
 const ADMIN: &str = include_str!("../../../heads/admin/src/config.rs");
 
 /// A section: its name, what it is about, and the structs that make it up.
@@ -31,6 +35,8 @@ pub(crate) struct Section {
 
 /// Where heads listen when nobody says.
 pub(crate) const KAFKA_LISTEN: &str = "127.0.0.1:9092";
+pub(crate) const SQS_LISTEN: &str = "127.0.0.1:9324";
+pub(crate) const AMQP_LISTEN: &str = "127.0.0.1:5672";
 pub(crate) const HTTP_LISTEN: &str = "127.0.0.1:8080";
 
 /// All sections, in the order of the example file.
@@ -72,10 +78,42 @@ pub(crate) const SECTIONS: &[Section] = &[
         default: table::<broker::group::Config>,
     },
     Section {
+        name: "exchanges",
+        about: "Namespaces, exchanges and their bindings.",
+        structs: &[(EXCHANGES, "Config")],
+        default: table::<broker::exchange::Config>,
+    },
+    Section {
+        name: "queues",
+        about: "Queues.",
+        structs: &[(QUEUES, "Config")],
+        default: table::<broker::queue::Config>,
+    },
+    Section {
         name: "kafka",
         about: "Kafka's protocol, for its unchanged clients.",
         structs: &[(NET, "Config"), (KAFKA, "Config")],
         default: || listening(KAFKA_LISTEN, &[table::<head_kafka::Config>()]),
+    },
+    Section {
+        name: "amqp",
+        about: "AMQP 0-9-1 with RabbitMQ's extensions, for its unchanged clients.",
+        structs: &[(NET, "Config"), (AMQP, "Config")],
+        default: amqp,
+    },
+    Section {
+        name: "sqs",
+        about: "Amazon SQS, for its unchanged SDKs.",
+        structs: &[(NET, "Config"), (HTTP, "HttpConfig"), (SQS, "Config")],
+        default: || {
+            listening(
+                SQS_LISTEN,
+                &[
+                    table::<net::http::HttpConfig>(),
+                    table::<head_sqs::Config>(),
+                ],
+            )
+        },
     },
     Section {
         name: "http",
@@ -129,6 +167,15 @@ fn listening(listen: &str, own: &[Table]) -> Table {
     let mut all = Table::try_from(net::Config::at(listen)).unwrap_or_default();
     for table in own {
         all.extend(table.clone());
+    }
+    all
+}
+
+/// Section `[amqp]`: who is idle there says so by heartbeats, and may be idle for ever without.
+fn amqp() -> Table {
+    let mut all = listening(AMQP_LISTEN, &[table::<head_amqp::Config>()]);
+    if let Some(Value::Table(limits)) = all.get_mut("limits") {
+        limits.insert("idle_max".to_owned(), Value::from("0ms"));
     }
     all
 }

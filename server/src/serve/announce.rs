@@ -51,7 +51,13 @@ fn example(name: &str, addr: SocketAddr, tls: bool) -> String {
         ("kafka", true) => {
             format!("echo hello | kcat -b {addr} -X security.protocol=ssl -t greetings -P")
         }
+        ("amqp", false) => format!("amqp-publish -u amqp://{addr} -r greetings -b hello"),
+        ("amqp", true) => format!("amqp-publish -u amqps://{addr} -r greetings -b hello"),
         ("http", false) => format!("curl http://{addr}/v1/topics"),
+        ("sqs", tls) => {
+            let scheme = if tls { "https" } else { "http" };
+            format!("aws sqs list-queues --region us-east-1 --endpoint-url {scheme}://{addr}")
+        }
         ("http", true) => format!("curl https://{addr}/v1/topics"),
         _ => String::new(),
     }

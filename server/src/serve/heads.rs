@@ -25,6 +25,20 @@ pub(super) async fn listen(
     );
     let head = head.map_err(|why| Failure::new(Exit::Config, why))?;
     listeners.extend(net.listen(head, &kafka.listener).await?);
+    let amqp = &config.amqp;
+    if amqp.listener.listen != Some(net::Listen::Off) {
+        let head = head_amqp::Amqp::new(head_amqp::Parts {
+            config: amqp.head.clone(),
+            broker: broker.clone(),
+            rng: ground.rng.clone(),
+            ledger: ground.ledger.clone(),
+            tasks: ground.tasks.clone(),
+            metrics: ground.metrics.clone(),
+        });
+        let head = head.map_err(|why| Failure::new(Exit::Config, why))?;
+        head.prepare().await?;
+        listeners.extend(net.listen(head, &amqp.listener).await?);
+    }
     let http = &config.http;
     let token = match &http.head.token_file {
         Some(path) => Some(read_text(path)?.trim().to_owned()),
@@ -42,6 +56,24 @@ pub(super) async fn listen(
     });
     listeners.extend(
         net.serve_http("http", admin.routes(), &http.listener, &http.http)
+            .await?,
+    );
+    let sqs = &config.sqs;
+    let credentials = match &sqs.head.credentials_file {
+        Some(path) => Some(read_text(path)?),
+        None => None,
+    };
+    let parts = head_sqs::Parts {
+        config: sqs.head.clone(),
+        credentials,
+        broker: broker.clone(),
+        rng: ground.rng.clone(),
+        tasks: ground.tasks.clone(),
+        metrics: ground.metrics.clone(),
+    };
+    let head = head_sqs::Sqs::new(parts).map_err(|why| Failure::new(Exit::Config, why))?;
+    listeners.extend(
+        net.serve_http("sqs", head.routes(), &sqs.listener, &sqs.http)
             .await?,
     );
     Ok(listeners)

@@ -14,6 +14,8 @@ fn config(data_dir: &Path, set: &[&str]) -> Config {
         format!("data_dir={}", data_dir.display()),
         "http.listen=127.0.0.1:0".to_owned(),
         "kafka.listen=127.0.0.1:0".to_owned(),
+        "sqs.listen=127.0.0.1:0".to_owned(),
+        "amqp.listen=127.0.0.1:0".to_owned(),
         "groups.offsets_partitions=1".to_owned(),
     ];
     all.extend(set.iter().map(|set| (*set).to_owned()));
@@ -70,7 +72,7 @@ async fn what_was_published_is_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(config(dir.path(), &[])).await.unwrap();
     let names: Vec<_> = server.listeners.iter().map(Listener::name).collect();
-    assert_eq!(names, ["kafka", "http"]);
+    assert_eq!(names, ["kafka", "amqp", "http", "sqs"]);
     let mut http = client(&server);
     assert_eq!(http.get("/readyz").await.unwrap().0, StatusCode::OK);
     let record = serde_json::json!({ "records": [{ "key": "k", "value": "kept" }] });
@@ -132,7 +134,12 @@ async fn an_address_in_use_is_refused_and_leaves_the_directory_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_can_be_switched_off() {
     let dir = tempfile::tempdir().unwrap();
-    let off = ["kafka.listen=off", "http.listen=off"];
+    let off = [
+        "kafka.listen=off",
+        "amqp.listen=off",
+        "http.listen=off",
+        "sqs.listen=off",
+    ];
     let server = Server::start(config(dir.path(), &off)).await.unwrap();
     assert!(server.listeners.is_empty());
     server.stop(LIMIT).await.unwrap();

@@ -14,12 +14,14 @@
 mod admin;
 mod client;
 mod compaction;
+mod cross;
 mod hostile;
 mod kills;
 mod real_data;
 mod record;
 mod scenario;
 mod server;
+mod sqs;
 mod suite;
 mod tools;
 

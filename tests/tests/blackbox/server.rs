@@ -24,7 +24,9 @@ pub(crate) struct Server {
     folder: TempDir,
     settings: Vec<(String, String)>,
     pub(crate) kafka: SocketAddr,
+    pub(crate) amqp: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) sqs: SocketAddr,
     child: Child,
 }
 
@@ -54,17 +56,19 @@ impl Server {
 
     pub(crate) fn start_with(settings: Settings<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (kafka, http) = (free_address(), free_address());
+        let [kafka, amqp, http, sqs] = std::array::from_fn(|_| free_address());
         let settings = settings
             .iter()
             .map(|(name, value)| (format!("STENTOR__{name}"), (*value).to_owned()));
         let settings: Vec<_> = settings.collect();
-        let child = spawn(&folder, kafka, http, &settings);
+        let child = spawn(&folder, [kafka, amqp, http, sqs], &settings);
         let server = Self {
             folder,
             settings,
             kafka,
+            amqp,
             http,
+            sqs,
             child,
         };
         server.wait_ready();
@@ -75,7 +79,11 @@ impl Server {
     pub(crate) fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(&self.folder, self.kafka, self.http, &self.settings);
+        self.child = spawn(
+            &self.folder,
+            [self.kafka, self.amqp, self.http, self.sqs],
+            &self.settings,
+        );
         self.wait_ready();
     }
 
@@ -154,8 +162,7 @@ impl Server {
 
 fn spawn(
     folder: &TempDir,
-    kafka: SocketAddr,
-    http: SocketAddr,
+    [kafka, amqp, http, sqs]: [SocketAddr; 4],
     settings: &[(String, String)],
 ) -> Child {
     let mut log = std::fs::OpenOptions::new();
@@ -167,7 +174,9 @@ fn spawn(
         .arg("serve")
         .env("STENTOR__DATA_DIR", folder.path().join("data"))
         .env("STENTOR__KAFKA__LISTEN", kafka.to_string())
+        .env("STENTOR__AMQP__LISTEN", amqp.to_string())
         .env("STENTOR__HTTP__LISTEN", http.to_string())
+        .env("STENTOR__SQS__LISTEN", sqs.to_string())
         .env("STENTOR__GROUPS__INITIAL_REBALANCE_DELAY", "500ms")
         .envs(settings.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::null())

@@ -115,10 +115,12 @@ impl Machine {
                 producer_snapshot_bytes: ByteSize(300),
                 ..topics
             },
+            exchanges: broker::exchange::Config::default(),
             groups: broker::group::Config {
                 offsets_partitions: 1,
                 ..broker::group::Config::default()
             },
+            queues: broker::queue::Config::default(),
         };
         match Broker::open(parts) {
             Ok(broker) => Ok(Self { broker, tasks }),

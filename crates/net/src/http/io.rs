@@ -37,7 +37,8 @@ struct State {
     progress: Instant,
     /// Bytes it is charged for.
     held: usize,
-    /// What it waits for, to read more of a body.
+    /// A body is on its way in, and for what it waits to read more of it.
+    in_body: bool,
     wants: usize,
     /// What came of headers that are not whole yet.
     headers: Option<Charges>,
@@ -63,6 +64,7 @@ impl Activity {
             in_flight: 0,
             progress: now,
             held: 0,
+            in_body: false,
             wants: 0,
             headers: None,
             waits: None,
@@ -89,8 +91,10 @@ impl Activity {
         } else {
             None
         };
+        // Nothing is to be read while a request is being answered.
         let memory = state
             .waits
+            .filter(|_| state.in_flight == 0 || state.in_body)
             .and_then(|since| after(since, limits.memory_wait_max));
         [
             (head, Close::Handshake),
@@ -115,6 +119,7 @@ impl Activity {
     pub(super) fn end(&self, held: usize, now: Instant) {
         let mut state = self.0.lock();
         state.in_flight -= 1;
+        state.waits = state.waits.map(|_| now);
         state.moved = now;
         state.progress = now;
         state.held -= held;
@@ -137,6 +142,11 @@ impl Activity {
         state.progress = now;
     }
 
+    /// A body is to be read.
+    pub(super) fn body_begins(&self) {
+        self.0.lock().in_body = true;
+    }
+
     /// Bytes of a body are there, and wait for room.
     pub(super) fn want(&self, bytes: usize) {
         self.0.lock().wants = bytes;
@@ -145,6 +155,7 @@ impl Activity {
     /// A body is whole, or given up.
     pub(super) fn body_is_over(&self, now: Instant) {
         let mut state = self.0.lock();
+        state.in_body = false;
         state.wants = 0;
         state.progress = now;
     }
@@ -241,6 +252,10 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Socket::Plain(plain) = &self.socket {
+            // An idle peer waits for nothing.
+            ready!(plain.poll_read_ready(cx))?;
+        }
         ready!(self.poll_room(cx));
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.socket).poll_read(cx, buffer);

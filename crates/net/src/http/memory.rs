@@ -72,7 +72,8 @@ impl Ledgers {
     }
 
     fn full<'a>(&'a self, part: &'a Ledger) -> Option<&'a Ledger> {
-        let is_full = |ledger: &&Ledger| ledger.used().saturating_add(ROOM) > ledger.limit();
+        // A budget of less than that is full when anything is charged to it.
+        let is_full = |ledger: &&Ledger| ledger.used() + ROOM.min(ledger.limit()) > ledger.limit();
         [part, &self.all].into_iter().find(is_full)
     }
 }
@@ -196,4 +197,38 @@ pub(super) fn charged(bytes: Bytes, ledgers: &Ledgers, at: &Arc<Activity>, clock
         activity: Arc::clone(at),
         clock: clock.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the gate before the headers is open.
+    async fn is_open(ledgers: &Ledgers) -> bool {
+        let mut gate = Gate::default();
+        poll_fn(|cx| Poll::Ready(gate.poll(cx, ledgers, &ledgers.headers).is_ready())).await
+    }
+
+    #[tokio::test]
+    async fn a_gate_shuts_when_a_ledger_is_full_however_small() {
+        for (limit, memory_max) in [(1 << 20, 1 << 20), (1 << 20, 1000), (1 << 20, 0), (100, 0)] {
+            let ledgers = Ledgers::new(Ledger::new(limit), memory_max);
+            assert!(is_open(&ledgers).await, "{memory_max} of {limit}");
+            let charges = ledgers.force_charge(&ledgers.headers, 1 << 20);
+            assert!(!is_open(&ledgers).await, "{memory_max} of {limit}");
+            drop(charges);
+            assert!(is_open(&ledgers).await, "{memory_max} of {limit}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_at_a_gate_goes_through_when_there_is_room() {
+        let ledgers = Ledgers::new(Ledger::new(1 << 20), 1 << 20);
+        let charges = ledgers.force_charge(&ledgers.share, 1 << 20);
+        let mut answer = pin!(gated(async { 7 }, &ledgers, Millis(0)));
+        let waits = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending()));
+        assert!(waits.await);
+        drop(charges);
+        assert_eq!(answer.await, Some(7));
+    }
 }

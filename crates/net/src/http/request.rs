@@ -29,6 +29,22 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request from this machine, as if it had come over a plain connection: for tests of
+    /// handlers. `target` is a path, and a query behind a `?`.
+    #[must_use]
+    pub fn new(method: Method, target: &str, headers: HeaderMap, body: Bytes) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Self {
+            method,
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers,
+            body,
+            peer: Arc::new(Peer::loopback()),
+            params: Vec::new(),
+        }
+    }
+
     /// What `{name}` of the route's pattern matched, percent-decoded; empty if the pattern has no
     /// such name.
     #[must_use]

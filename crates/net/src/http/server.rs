@@ -27,7 +27,7 @@ use super::routes::Routes;
 use crate::config::Limits;
 use crate::drive::alarm::Alarm;
 use crate::head::{Close, Peer};
-use crate::holders::Holders;
+use crate::holders::{Holders, Holding};
 use crate::listen::{Accepted, Parts};
 use crate::metrics::HeadMetrics;
 
@@ -110,52 +110,72 @@ pub(crate) async fn serve(served: Arc<Served>, accepted: Accepted) {
         .max_buf_size(served.http.header_bytes_max.as_usize().max(8 << 10))
         .serve_connection(TokioIo::new(watched), service);
     let mut connection = pin!(connection);
-    let mut alarm = Alarm::default();
-    let mut holdings = served
-        .holders
-        .each_ref()
-        .map(|holders| holders.join(served.limits.hold_max));
-    let mut watch = |cx: &mut Context<'_>, end: Poll<hyper::Result<()>>| -> Poll<Close> {
-        if let Poll::Ready(end) = end {
-            return Poll::Ready(reason(end, &peer));
-        }
-        let now = served.clock.now();
-        let held = activity.held();
-        if holdings
-            .iter_mut()
-            .any(|holding| holding.must_go(now, held.since))
-        {
-            return Poll::Ready(Close::Slow);
-        }
-        for holding in &mut holdings {
-            holding.park(cx, held.since, held.bytes, held.wants);
-        }
-        let deadline = activity.deadline(&served.http, &served.limits);
-        let at = deadline.as_ref().map(|(at, _)| *at);
-        match (alarm.poll(cx, now, at), deadline) {
-            (Poll::Ready(()), Some((_, close))) => Poll::Ready(close),
-            _ => Poll::Pending,
-        }
-    };
+    let mut watch = Watch::new(&served, &activity, &peer);
     let close = tokio::select! {
         biased;
         close = poll_fn(|cx| {
             let end = connection.as_mut().poll(cx);
-            watch(cx, end)
+            watch.poll(cx, end)
         }) => close,
         () = drain.requested() => {
             connection.as_mut().graceful_shutdown();
+            let end = poll_fn(|cx| {
+                let end = connection.as_mut().poll(cx);
+                watch.poll(cx, end)
+            });
             tokio::select! {
                 biased;
-                _ = poll_fn(|cx| {
-            let end = connection.as_mut().poll(cx);
-            watch(cx, end)
-        }) => Close::Drain,
+                _ = end => Close::Drain,
                 () = sleep(served.limits.drain_max.into()) => Close::Drain,
             }
         }
     };
     served.metrics.closed(close.label());
+}
+
+/// Ends a connection when its time is up, or when others need what it holds.
+struct Watch<'a> {
+    served: &'a Served,
+    activity: &'a Activity,
+    peer: &'a Peer,
+    alarm: Alarm,
+    holdings: [Holding; 3],
+}
+
+impl<'a> Watch<'a> {
+    fn new(served: &'a Served, activity: &'a Activity, peer: &'a Peer) -> Self {
+        let limit = served.limits.hold_max;
+        Self {
+            served,
+            activity,
+            peer,
+            alarm: Alarm::default(),
+            holdings: served.holders.each_ref().map(|all| all.join(limit)),
+        }
+    }
+
+    /// The connection was polled and is at `end`.
+    fn poll(&mut self, cx: &mut Context<'_>, end: Poll<hyper::Result<()>>) -> Poll<Close> {
+        if let Poll::Ready(end) = end {
+            return Poll::Ready(reason(end, self.peer));
+        }
+        let now = self.served.clock.now();
+        let held = self.activity.held();
+        for holding in &mut self.holdings {
+            if holding.must_go(now, held.since) {
+                return Poll::Ready(Close::Slow);
+            }
+            holding.park(cx, held.since, held.bytes, held.wants);
+        }
+        let deadline = self
+            .activity
+            .deadline(&self.served.http, &self.served.limits);
+        let at = deadline.as_ref().map(|(at, _)| *at);
+        match (self.alarm.poll(cx, now, at), deadline) {
+            (Poll::Ready(()), Some((_, close))) => Poll::Ready(close),
+            _ => Poll::Pending,
+        }
+    }
 }
 
 fn reason(end: hyper::Result<()>, peer: &Peer) -> Close {
@@ -247,6 +267,7 @@ async fn handle(
         Err(response) => return Ok(refuse(*response, &body, work)),
     };
     if !body.is_end_stream() {
+        work.activity.body_begins();
         let read = read_within(body, &mut work).await;
         work.body_is_over();
         match read {

@@ -74,6 +74,9 @@ fn routes(gate: &Arc<watch::Sender<u32>>, flooded: &Arc<AtomicUsize>) -> Routes 
             });
             async { Response::stream("application/x-ndjson", values) }
         })
+        .get("/large", async |_| {
+            Response::text(StatusCode::OK, "x".repeat(300_000))
+        })
         .get("/flood", move |_| {
             let flooded = Arc::clone(&flooded);
             let pieces = stream::repeat_with(move || {
@@ -235,6 +238,17 @@ async fn caps_bodies_whether_announced_or_chunked() {
 }
 
 #[tokio::test]
+async fn an_answer_is_charged_until_it_is_sent() {
+    let rig = start().await;
+    let answer = rig
+        .raw(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(answer.len() > 300_000);
+    assert!(rig.ledger.peak() >= 300_000, "{}", rig.ledger.peak());
+    assert_eq!(rig.ledger.used(), 0);
+}
+
+#[tokio::test]
 async fn refuses_a_body_that_the_budget_has_no_room_for() {
     let limits = Limits {
         memory_wait_max: Millis(50),
@@ -316,15 +330,17 @@ impl Rig {
         peer.write_all(b"GET /flood HTTP/1.1\r\nhost: x\r\n\r\n")
             .await
             .unwrap();
-        let mut flooded = 0;
-        timeout(Duration::from_secs(10), async {
-            while flooded == 0 || flooded < self.flooded.load(Ordering::SeqCst) {
-                flooded = self.flooded.load(Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(100)).await;
+        let (mut flooded, mut quiet) = (0, 0);
+        let stalled = async {
+            // As long as the peer's buffers take something it is written in the next turn.
+            while flooded == 0 || quiet < 10_000 {
+                tokio::task::yield_now().await;
+                let now = self.flooded.load(Ordering::SeqCst);
+                quiet = if now == flooded { quiet + 1 } else { 0 };
+                flooded = now;
             }
-        })
-        .await
-        .unwrap();
+        };
+        timeout(Duration::from_secs(10), stalled).await.unwrap();
         peer
     }
 

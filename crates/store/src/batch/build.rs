@@ -14,6 +14,7 @@ pub struct BatchBuilder {
     count: i32,
     last_offset_delta: i32,
     scratch: Vec<u8>,
+    headers: Vec<u8>,
 }
 
 impl BatchBuilder {
@@ -56,15 +57,16 @@ impl BatchBuilder {
         put_varint(body, i64::from(offset_delta));
         put_bytes(body, key);
         put_bytes(body, value);
-        let mut encoded = Vec::new();
+        let encoded = &mut self.headers;
+        encoded.clear();
         let mut count = 0;
         for (key, value) in headers {
-            put_bytes(&mut encoded, Some(key));
-            put_bytes(&mut encoded, value);
+            put_bytes(encoded, Some(key));
+            put_bytes(encoded, value);
             count += 1;
         }
         put_varint(body, count);
-        body.extend_from_slice(&encoded);
+        body.extend_from_slice(encoded);
         put_varint(
             &mut self.records,
             i64::try_from(body.len()).unwrap_or(i64::MAX),

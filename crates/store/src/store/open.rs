@@ -30,7 +30,8 @@ const LOCK: &str = "lock";
 const FORMAT: &str = "format";
 /// What that file is called until it is whole.
 const FORMAT_NEW: &str = "format.new";
-/// The newest format that is known. 1 had no keys in the write-ahead log (docs/adr/0006).
+/// The newest format that is known. 1 had no keys and no groups in the write-ahead log
+/// (docs/adr/0006), and no streams whose segments are all gone.
 const FORMAT_MAX: u32 = 2;
 /// How long at least it is from one time that memory is given back to the next: what is given back
 /// has to be read from disk.

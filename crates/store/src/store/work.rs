@@ -10,10 +10,10 @@ use tracing::{info, warn};
 
 use super::open::CLEAN;
 use super::{Shared, WAL_FILES_MAX};
-use crate::commit::Work;
+use crate::commit::{Append, Work};
 use crate::error::Error;
 use crate::stream::Shared as StreamShared;
-use crate::wal::Entry;
+use crate::wal::{Entry, Part};
 
 impl Shared {
     /// The committer's thread.
@@ -42,17 +42,25 @@ impl Shared {
         let mut ends: HashMap<base::StreamId, (Arc<StreamShared>, u64)> = HashMap::default();
         let mut entries = Vec::with_capacity(works.len());
         let mut bytes = 0;
+        let mut note = |append: &Append| {
+            bytes += append.chunk.len();
+            let id = append.stream.id;
+            let end = ends.entry(id).or_insert_with(|| (append.stream.clone(), 0));
+            end.1 = append.chunk.next;
+            (id, append.chunk.clone())
+        };
         for work in works {
-            match work {
+            entries.push(match work {
                 Work::Append(append) => {
-                    bytes += append.chunk.len();
-                    let id = append.stream.id;
-                    let end = ends.entry(id).or_insert_with(|| (append.stream.clone(), 0));
-                    end.1 = append.chunk.next;
-                    entries.push(Entry::Append(id, append.chunk.clone()));
+                    let (id, chunk) = note(append);
+                    Entry::Append(id, chunk)
                 }
-                Work::Removed(id) => entries.push(Entry::Removed(*id)),
-            }
+                Work::Group(appends) => {
+                    let parts = appends.iter().map(&mut note);
+                    Entry::Group(parts.map(|(id, chunk)| Part::new(id, chunk)).collect())
+                }
+                Work::Removed(id) => Entry::Removed(*id),
+            });
         }
         let rolled = self.wal.write(&entries, || {
             ends.values()
@@ -347,6 +355,7 @@ impl Shared {
             return Ok(());
         }
         self.settle(stream, now_ms)?;
+        stream.release_forgotten(self)?;
         let config = stream.config.read().clone();
         let start = stream.start.load(Ordering::Acquire);
         if !config.cleanup.delete {

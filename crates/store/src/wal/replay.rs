@@ -6,7 +6,7 @@ use base::StreamId;
 use bytes::Bytes;
 
 use super::{
-    ALIGN, FOLDER, Frame, HEADER_LEN, KEPT, Key, Kind, Layout, PAYLOAD_MAX, checksum, path,
+    ALIGN, FOLDER, Frame, HEADER_LEN, KEPT, Key, Kind, Layout, PAYLOAD_MAX, Part, checksum, path,
 };
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
@@ -240,10 +240,11 @@ fn replay_file(
             match frame.kind {
                 Kind::Start => check_start(disk, reader, &payload, before, report),
                 Kind::Append => entry(Found::Append(frame.stream, payload))?,
+                Kind::Group => replay_group(reader, position, payload, report, entry)?,
                 Kind::Removed => entry(Found::Removed(frame.stream))?,
                 Kind::Synced => {}
             }
-            if matches!(frame.kind, Kind::Append | Kind::Removed) {
+            if matches!(frame.kind, Kind::Append | Kind::Group | Kind::Removed) {
                 report.entries += 1;
                 report.bytes += u64::from(frame.length);
             }
@@ -274,6 +275,31 @@ fn replay_file(
         });
         position = next.0;
     }
+}
+
+/// The batches of a group, all of which the frame's checksum has vouched for.
+fn replay_group(
+    reader: &Reader<'_>,
+    position: u64,
+    mut payload: Bytes,
+    report: &mut Replay,
+    entry: &mut impl FnMut(Found) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut found = Vec::new();
+    while !payload.is_empty() {
+        let Some(part) = Part::split(&mut payload) else {
+            report.damage.push(Error::Damaged {
+                path: reader.name.clone(),
+                position,
+                what: "a group of entries contradicts itself".to_owned(),
+            });
+            return Ok(());
+        };
+        found.push(part);
+    }
+    found
+        .into_iter()
+        .try_for_each(|(stream, batch)| entry(Found::Append(stream, batch)))
 }
 
 /// The file before this one must end where this one says it did.

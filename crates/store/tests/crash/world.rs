@@ -7,7 +7,8 @@ use bytes::Bytes;
 use store::batch::{BatchBuilder, Compression};
 use store::sim::SimDisk;
 use store::{
-    AppendOptions, Config, Durability, Error, Parts, Store, StoreState, Stream, StreamConfig,
+    AppendOptions, Config, Durability, Error, GroupAppend, Parts, Store, StoreState, Stream,
+    StreamConfig,
 };
 
 use crate::model::{End, Life, Model};
@@ -89,6 +90,8 @@ pub(crate) struct World {
     pub(crate) models: Vec<Model>,
     pub(crate) epoch: i32,
     pub(crate) log: Vec<String>,
+    /// Appends of which a crash must leave all or nothing: model and end.
+    pub(crate) groups: Vec<Vec<(usize, u64)>>,
 }
 
 impl World {
@@ -98,6 +101,7 @@ impl World {
             models: Vec::new(),
             epoch: -1,
             log: Vec::new(),
+            groups: Vec::new(),
         }
     }
 
@@ -132,11 +136,33 @@ impl World {
                     .map_err(|e| e.to_string())?;
             }
         }
+        self.check_groups()?;
         let known = |id: &StreamId| self.models.iter().any(|model| model.id == *id);
         match open.store.streams().into_iter().find(|id| !known(id)) {
             Some(id) => Err(format!("nobody created {id}")),
             None => Ok(()),
         }
+    }
+
+    /// Of each group everything is there, or nothing.
+    fn check_groups(&mut self) -> Result<(), String> {
+        let models = &self.models;
+        let there = |(at, next): &(usize, u64)| models[*at].end() >= *next;
+        let lives = |(at, _): &&(usize, u64)| models[*at].life == Life::Lives;
+        for group in &self.groups {
+            let count = group.iter().filter(lives).count();
+            let found = group
+                .iter()
+                .filter(lives)
+                .filter(|part| there(part))
+                .count();
+            if found != 0 && found != count {
+                return Err(format!("{found} of {count} parts of a group: {group:?}"));
+            }
+        }
+        self.groups
+            .retain(|group| group.iter().filter(lives).all(there));
+        Ok(())
     }
 
     /// Compares everything that can be read now.
@@ -161,8 +187,13 @@ impl World {
         let Some(stream) = open.store.stream(self.models[at].id) else {
             return Err(Error::Removed(self.models[at].id));
         };
-        match self.rng.below(20) {
+        match self.rng.below(24) {
             0..=6 => self.append(at, &stream).await,
+            20 | 21 => self.append_all(open).await,
+            22 | 23 => {
+                self.forget(at, &stream);
+                Ok(())
+            }
             7..=11 => {
                 for _ in 0..self.rng.below(6) {
                     self.append(at, &stream).await?;
@@ -248,9 +279,10 @@ impl World {
     fn trim(&mut self, at: usize, stream: &Stream) -> Result<(), Error> {
         let model = &mut self.models[at];
         let end = stream.end().0;
-        let to = model.start + self.rng.below(end - model.start + 1);
+        let from = stream.start().0;
+        let to = from + self.rng.below(end - from + 1);
         self.log.push(format!("trim {} to {to}", model.id));
-        model.start_asked = to;
+        model.start_asked = model.start_asked.max(to);
         let start = stream.trim_to(Offset(to))?;
         assert_eq!(start, Offset(to));
         model.start = to;
@@ -258,6 +290,73 @@ impl World {
             model.synced = model.synced.max(to);
         }
         Ok(())
+    }
+
+    /// What is below may be gone from now on, and may be there after a crash.
+    fn forget(&mut self, at: usize, stream: &Stream) {
+        let model = &mut self.models[at];
+        let (start, end) = (stream.start().0, stream.end().0);
+        let to = match self.rng.below(3) {
+            0 => end,
+            _ => start + self.rng.below(end - start + 1),
+        };
+        self.log.push(format!("forget {} below {to}", model.id));
+        model.start_asked = model.start_asked.max(to);
+        stream.forget_below(Offset(to));
+        assert_eq!(stream.start().0, start.max(to));
+    }
+
+    async fn append_all(&mut self, open: &Open) -> Result<(), Error> {
+        let parts = 1 + self.rng.below(5);
+        let living: Vec<usize> = (0..self.models.len())
+            .filter(|at| self.models[*at].life == Life::Lives)
+            .collect();
+        let (mut group, mut appends, mut is_async) = (Vec::new(), Vec::new(), false);
+        for _ in 0..parts {
+            let at = living[self.rng.below(living.len() as u64) as usize];
+            is_async |= self.models[at].is_async;
+            let size = self.rng.below(900) as usize;
+            let batches = batch(&self.rng, 1 + self.rng.below(3), size);
+            let Some(stream) = open.store.stream(self.models[at].id) else {
+                return Err(Error::Removed(self.models[at].id));
+            };
+            let options = AppendOptions {
+                epoch: self.epoch,
+                ..AppendOptions::default()
+            };
+            appends.push(GroupAppend {
+                stream,
+                batches,
+                options,
+            });
+            group.push(at);
+        }
+        self.note(format!("append to all of {group:?}, async: {is_async}"));
+        if is_async {
+            return match open.store.append_all(appends) {
+                Err(Error::NotAtomic(_)) => Ok(()),
+                Err(error) => Err(error),
+                Ok(_) => panic!("a group with a stream that does not wait: {:?}", self.log),
+            };
+        }
+        let mut ends = Vec::new();
+        for (at, append) in group.iter().zip(&appends) {
+            self.models[*at].appended(&append.batches, self.epoch);
+            ends.push(self.models[*at].end());
+        }
+        self.groups
+            .push(group.iter().copied().zip(ends.clone()).collect());
+        loop {
+            match open.store.append_all(appends.clone()) {
+                Err(Error::Busy) => tokio::task::yield_now().await,
+                Ok(appended) => {
+                    let found: Vec<u64> = appended.iter().map(|one| one.next.0).collect();
+                    assert_eq!(found, ends, "{:?}", self.log);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn remove(&mut self, at: usize, open: &Open) -> Result<(), Error> {

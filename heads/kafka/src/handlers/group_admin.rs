@@ -80,8 +80,9 @@ pub(super) async fn describe_groups(
     let mut groups = Vec::with_capacity(request.groups.len());
     for group_id in request.groups {
         // The engine counts for a member and its texts what they take here twice over.
-        let (size, _) = known.sizes(&group_id);
-        context.room.take(size, size).await;
+        let (size, offsets) = known.sizes(&group_id);
+        let members = size.saturating_sub(offsets);
+        context.room.take(members, members).await;
         groups.push(match known.describe(&group_id) {
             Some(group) => DescribedGroup {
                 authorized_operations: Operations::GROUP
@@ -199,12 +200,14 @@ pub(super) async fn offset_delete(
     if request.group_id.is_empty() {
         return refused(&GroupError::InvalidGroup);
     }
-    let size = groups.sizes(&request.group_id).0;
+    let (size, offsets) = groups.sizes(&request.group_id);
+    let members = size.saturating_sub(offsets);
     let names = request.topics.iter().map(|topic| {
         let name = topic.name.len() + request.group_id.len();
         topic.partitions.len().saturating_mul(3 * name)
     });
-    context.room.take(2 * size + names.sum::<usize>(), 0).await;
+    let names: usize = names.sum();
+    context.room.take(2 * members + names, 0).await;
     let Some(group) = groups.describe(&request.group_id) else {
         return refused(&GroupError::NotFound);
     };

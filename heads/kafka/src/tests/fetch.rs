@@ -7,6 +7,7 @@ use kafka_wire::ErrorCode;
 use kafka_wire::messages as m;
 use kafka_wire::messages::fetch_request::ForgottenTopic;
 use kafka_wire::messages::fetch_response::PartitionData;
+use net::head::Close;
 use store::batch::{BatchBuilder, BatchHeader, Compression};
 
 use super::harness::{Client, START_MS, Server, Settings, on_server, park, run};
@@ -223,6 +224,91 @@ fn a_fetch_waits_for_enough_bytes_or_its_time() {
         request.max_wait_ms = i32::MAX;
         let answer = reader.ask(12, request).await;
         assert_eq!(parts(&answer).len(), 2);
+    });
+}
+
+/// Flips a byte near the front of the first segment of a log.
+fn damage(folder: &Path) {
+    let mut folders = vec![folder.to_owned()];
+    let mut logs = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "log") {
+                let length = path.metadata().unwrap().len();
+                logs.push((length, path));
+            }
+        }
+    }
+    let (length, path) = logs.into_iter().max().unwrap();
+    assert!(length > 1 << 20, "{} has {length} bytes", path.display());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[1000] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+}
+
+#[test]
+fn broken_storage_has_a_name_from_version_6_on() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), Settings::default(), async |server| {
+        server.topic("orders", 1, &[]).await;
+        let mut client = server.client();
+        for _ in 0..14 {
+            let mut builder = BatchBuilder::new();
+            builder.push(START_MS, None, Some(&vec![7; 900_000]), []);
+            let records = builder.build(Compression::None).unwrap();
+            let answer = client.ask(9, produce("orders", 0, records)).await;
+            assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+        }
+    });
+    damage(folder.path());
+    run(folder.path(), Settings::default(), async |server| {
+        let mut client = server.client();
+        let (unknown, broken) = (ErrorCode::NotLeaderOrFollower, ErrorCode::KafkaStorageError);
+        for version in 4..=12 {
+            let answer = client.ask(version, fetch("orders", 0, 0)).await;
+            let code = if version <= 5 { unknown } else { broken };
+            assert_eq!(
+                parts(&answer)[0].error_code,
+                code.code(),
+                "version {version}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_fetch_of_much_waits_briefly_where_memory_is_short() {
+    on_server(async |server| {
+        server.topic("orders", 40, &[]).await;
+        let asked = || {
+            let mut request = fetch("orders", 0, 0);
+            request.max_wait_ms = 10_000;
+            let part = request.topics[0].partitions[0].clone();
+            request.topics[0].partitions = vec![part; 40];
+            request
+        };
+        let ledger = server.broker.ledger().clone();
+        let half = ledger.force_charge(ledger.limit() / 2);
+        let mut client = server.client();
+        let mut waiting = park(client.ask(12, asked())).await;
+        server.advance(Duration::from_millis(99)).await;
+        assert!(waiting.waits().await);
+        server.advance(Duration::from_millis(2)).await;
+        assert_eq!(parts(&waiting.done().await).len(), 40);
+        let rest = ledger.force_charge(ledger.limit() / 2);
+        let refused = server.client().try_ask(12, &asked()).await;
+        assert_eq!(refused.map(|_| ()), Err(Close::Memory));
+        // One partition finds a place always.
+        let one = server.client().ask(12, fetch("orders", 0, 0)).await;
+        assert_eq!(parts(&one)[0].error_code, 0);
+        drop((half, rest));
+        let mut client = server.client();
+        let mut waiting = park(client.ask(12, asked())).await;
+        server.advance(Duration::from_millis(9999)).await;
+        assert!(waiting.waits().await);
     });
 }
 

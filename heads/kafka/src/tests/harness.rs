@@ -113,7 +113,9 @@ impl Server {
             tasks: tasks.clone(),
             metrics: metrics.clone(),
             config: settings.topics,
+            exchanges: broker::exchange::Config::default(),
             groups: settings.groups,
+            queues: broker::queue::Config::default(),
         })
         .unwrap();
         let kafka = Kafka::new(settings.kafka, broker.clone(), rng, &metrics).unwrap();

@@ -13,13 +13,14 @@ use std::sync::Arc;
 
 use base::{ByteSize, Clock, Ledger, Metrics, Rng, Tasks};
 use broker::{Broker, NewTopic};
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 use head_kafka::{Config, Kafka, handlers};
 use kafka_wire::{ApiKey, RequestHeader};
 use net::head::{Head, Peer, Session};
 use net::testing::{Asked, Script};
 use peak_alloc::PeakAlloc;
+use store::batch::{BatchBuilder, BatchHeader, Compression, HEADER_LEN};
 use store::{FileDisk, Store};
 
 use worst::Case;
@@ -64,6 +65,8 @@ impl Server {
             tasks,
             metrics: metrics.clone(),
             config: broker::Config::default(),
+            exchanges: broker::exchange::Config::default(),
+            queues: broker::queue::Config::default(),
             groups: broker::group::Config {
                 offsets_partitions: 1,
                 ..broker::group::Config::default()
@@ -88,6 +91,11 @@ impl Server {
                 ..NewTopic::default()
             };
             self.broker.create_topic(new, false).await.unwrap();
+        }
+        let topic = self.broker.topic("t").unwrap();
+        let partition = topic.partition(0).unwrap();
+        for producer in 0..200 {
+            partition.append(&batch_of(producer)).unwrap();
         }
         let committed = || broker::group::Committed::new(1, -1, "x".repeat(4000));
         let offsets = (0..100).map(|at| ("wide".to_owned(), at, committed()));
@@ -130,6 +138,21 @@ impl Server {
         let session = self.kafka.open(self.clock.now(), &Peer::loopback());
         session.weight(call, bytes)
     }
+}
+
+/// A batch of an idempotent producer.
+fn batch_of(producer: i64) -> Bytes {
+    let mut builder = BatchBuilder::new();
+    builder.push(1_700_000_000_000, Some(b"key"), Some(b"value"), []);
+    let batch = builder.build(Compression::None).unwrap();
+    let mut header = BatchHeader::parse(&batch).unwrap();
+    header.producer_id = producer;
+    (header.producer_epoch, header.base_sequence) = (0, 0);
+    let mut out = header.encode().to_vec();
+    out.extend_from_slice(&batch[HEADER_LEN..]);
+    let crc = store::batch::crc32c(&out[21..]);
+    out[17..21].copy_from_slice(&crc.to_be_bytes());
+    out.into()
 }
 
 fn frame(case: &Case) -> Vec<u8> {

@@ -273,7 +273,7 @@ fn described() -> Vec<Case> {
             groups: names().collect(),
             ..Default::default()
         };
-        DescribeGroups 5 "a group again and again" REFUSED: m::DescribeGroupsRequest {
+        DescribeGroups 5 "a group again and again" ANSWERED: m::DescribeGroupsRequest {
             groups: vec!["g".into(); MANY],
             ..Default::default()
         };
@@ -444,6 +444,9 @@ fn partitions() -> Vec<Case> {
             ..Default::default()
         };
         DescribeProducers 0 "a partition again and again" ANSWERED: m::DescribeProducersRequest {
+            topics: vec![TopicRequest { name: "t".into(), partition_indexes: vec![0; 1000] }],
+        };
+        DescribeProducers 0 "a partition too often" REFUSED: m::DescribeProducersRequest {
             topics: vec![TopicRequest { name: "t".into(), partition_indexes: vec![0; MANY] }],
         };
         DescribeProducers 0 "a long unknown name" ANSWERED: m::DescribeProducersRequest {

@@ -1,0 +1,640 @@
+//! Handing out: which message is next, who gets it, and what leaves the queue by itself.
+//!
+//! The lock is held for one pass over what is in memory; what has to be read from disk is read by
+//! a task, which calls for the next pass. Returned messages come first, then lanes from the
+//! highest, each from its first record that nobody has looked at.
+
+use std::sync::Weak;
+use std::task::Waker;
+
+use super::delivery::{Delivery, Receipt};
+use super::handle::Inner;
+use super::lane::{Lane, Place, Slot};
+use super::settings::Overflow;
+use super::state::{At, Dying, Served, State};
+use super::window::{self, Parsed};
+use crate::message::DeathReason;
+
+/// How much is read at a time where no disk is needed, in bytes.
+const CACHED_BYTES: usize = 128 << 10;
+/// How many messages may be on their way to where dead letters go; then no more expire.
+const DYING_MAX: u64 = 1024;
+
+/// A read that has to be done before a pass can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) lane: u16,
+    pub(super) from: u64,
+    /// For a returned message: only its own batch.
+    pub(super) again: bool,
+    /// [`Lane::reads`] when it began.
+    pub(super) number: u64,
+}
+
+/// A message at the head of a lane.
+#[derive(Debug)]
+pub(super) enum Head {
+    /// Returned, or hidden until now.
+    Ready(Parsed),
+    /// In the window.
+    Ahead,
+    Load(Load),
+    Empty,
+}
+
+/// What is to be done without the lock.
+#[derive(Debug, Default)]
+pub(super) struct Todo {
+    pub(super) wakers: Vec<Waker>,
+    pub(super) loads: Vec<Load>,
+    pub(super) dying: Vec<Dying>,
+}
+
+/// The limits of a pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) now_ms: i64,
+    pub(super) slots_max: usize,
+    pub(super) parked_max: usize,
+}
+
+/// Somebody who gets a message.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    /// A consumer, or 0.
+    consumer: u64,
+    /// A waiter, or 0.
+    waiter: u64,
+    auto_settle: bool,
+    deadline: i64,
+}
+
+impl State {
+    /// One pass: what time has changed, what leaves by itself, what can be handed out.
+    pub(super) fn pass(&mut self, queue: &Weak<Inner>, limits: Limits) -> Todo {
+        let mut todo = Todo::default();
+        self.lanes.iter_mut().for_each(Lane::note_appended);
+        self.pass_time(limits.now_ms);
+        self.read_rejected();
+        if let Some((number, offset)) = self.rejected.first().copied()
+            && let Some(lane) = self.lane(number)
+        {
+            let load = Load {
+                lane: number,
+                from: offset,
+                again: true,
+                number: lane.reads,
+            };
+            self.request(load, &mut todo);
+        }
+        self.sweep(limits, &mut todo);
+        let mut ready = self.ready();
+        let mut short = false;
+        while self.has_targets() {
+            let (number, head) = match self.find(limits, &mut todo) {
+                Some(found) => found,
+                None => {
+                    short = true;
+                    break;
+                }
+            };
+            let Some((target, run)) = self.next_target(queue, limits.now_ms) else {
+                break;
+            };
+            let mut head = Some(head);
+            for _ in 0..run {
+                // The first was found already.
+                let next = match head.take() {
+                    Some(head) => Some((number, head)),
+                    None => self.find(limits, &mut todo),
+                };
+                let Some((number, head)) = next else {
+                    break;
+                };
+                if !self.give(number, head, target, limits.now_ms, &mut ready) {
+                    break;
+                }
+            }
+            self.let_full_go(&mut todo);
+        }
+        // Whoever takes nothing for an answer still gets what was published before.
+        let pending = self.lanes.iter().any(Lane::is_pending);
+        self.answer_waiters(short && !pending, &mut todo);
+        todo.wakers.append(&mut self.wakers());
+        todo.dying = std::mem::take(&mut self.dying);
+        if self.is_unused() && (!self.watch || self.head_known) {
+            for lane in &mut self.lanes {
+                lane.window = window::Window::default();
+                lane.again = window::Again::default();
+            }
+        }
+        todo
+    }
+
+    /// The lanes in the order in which they are served.
+    fn order(&self) -> impl Iterator<Item = u16> + use<> {
+        let (count, turn, by_priority) = (self.lanes.len(), self.turn, self.by_priority);
+        (0..count).map(move |at| {
+            let lane = if by_priority {
+                count - 1 - at
+            } else {
+                (turn + at) % count
+            };
+            u16::try_from(lane).unwrap_or(u16::MAX)
+        })
+    }
+
+    /// The next message that may be handed out.
+    fn find(&mut self, limits: Limits, todo: &mut Todo) -> Option<(u16, Head)> {
+        for number in self.order() {
+            loop {
+                match self.head(number, limits) {
+                    Head::Empty => break,
+                    Head::Load(load) => {
+                        // A lower lane must not overtake.
+                        self.request(load, todo);
+                        return None;
+                    }
+                    head => {
+                        if let Some(head) = self.alive(number, head, limits) {
+                            self.turn = usize::from(number) + 1;
+                            return Some((number, head));
+                        }
+                        if self.dying_count >= DYING_MAX {
+                            return None;
+                        }
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn request(&mut self, load: Load, todo: &mut Todo) {
+        if let Some(lane) = self.lane(load.lane)
+            && !lane.loading
+        {
+            lane.loading = true;
+            todo.loads.push(load);
+        }
+    }
+
+    /// The first message of a lane that is not hidden.
+    fn head(&mut self, number: u16, limits: Limits) -> Head {
+        loop {
+            let full = self.slots() >= limits.slots_max;
+            let parked = self.parked_too_many(limits);
+            let decoder = &mut self.decoder;
+            let Some(lane) = self.lanes.get_mut(usize::from(number)) else {
+                return Head::Empty;
+            };
+            if let Some(offset) = lane.ready.first().copied() {
+                if !lane.again.covers(offset) {
+                    let Some(read) = lane.read_cached(offset, 1) else {
+                        return lane.load(number, offset, true);
+                    };
+                    let batches = window::unpack(&read, 0).unwrap_or_default();
+                    lane.again.set(batches.into_iter().next());
+                }
+                if let Some(parsed) = lane.again.get(offset, decoder) {
+                    return Head::Ready(parsed);
+                }
+                // Compaction or retention has taken it.
+                self.settle_slot((number, offset));
+                continue;
+            }
+            lane.skip_settled();
+            if full || parked || lane.next >= lane.stream.end().0 {
+                return Head::Empty;
+            }
+            if let Some(parsed) = lane.window.peek(lane.next, decoder) {
+                let offset = parsed.offset;
+                lane.advance_to(offset);
+                if !self.hide(number, limits.now_ms) {
+                    return Head::Ahead;
+                }
+                continue;
+            }
+            if lane.window.end() > lane.next {
+                let end = lane.window.end();
+                lane.window = window::Window::default();
+                lane.advance_to(end);
+                continue;
+            }
+            let (from, start) = (lane.next, lane.stream.start().0);
+            if from < start {
+                lane.advance_to(start);
+                continue;
+            }
+            let Some(read) = lane.read_cached(from, CACHED_BYTES) else {
+                return lane.load(number, from, false);
+            };
+            if read.bytes == 0 {
+                return Head::Empty;
+            }
+            let batches = window::unpack(&read, 0).unwrap_or_default();
+            lane.window.push(batches, read.next.0, None);
+        }
+    }
+
+    fn parked_too_many(&self, limits: Limits) -> bool {
+        let parked = self.groups.as_ref().map_or(0, |groups| groups.parked());
+        parked >= limits.parked_max
+    }
+
+    /// Passes over the message in the window if its time has not come or others of its group are
+    /// before it.
+    fn hide(&mut self, number: u16, now_ms: i64) -> bool {
+        let Some(lane) = self.lanes.get_mut(usize::from(number)) else {
+            return false;
+        };
+        let Some(parsed) = lane.window.peek(lane.next, &mut self.decoder) else {
+            return false;
+        };
+        let (offset, size) = (parsed.offset, parsed.size());
+        let deliver_ms = parsed.attributes.deliver_ms;
+        let fresh =
+            offset >= lane.seen || lane.counts.get(&offset).is_some_and(|c| c.attempts == 0);
+        let delayed = deliver_ms.filter(|at| fresh && *at > now_ms);
+        let group = parsed.attributes.group.clone();
+        let group = group.filter(|_| self.groups.is_some());
+        let parked = match (&group, &self.groups) {
+            (Some(key), Some(groups)) if delayed.is_none() => {
+                let waits = self.waiters.front().map_or(0, |waiter| waiter.id);
+                !groups.may_have(key, offset, waits)
+            }
+            _ => false,
+        };
+        if delayed.is_none() && !parked {
+            return false;
+        }
+        let place = delayed.map_or(Place::Parked, Place::Delayed);
+        lane.window.take();
+        let (slot, _) = lane.look_at(offset, size, place);
+        lane.slots.insert(offset, slot);
+        lane.cursor.touch(offset);
+        if let Some(at) = delayed {
+            self.delayed += 1;
+            if !self.due.insert((at, number, offset)) {
+                lane.delayed_ahead = lane.delayed_ahead.saturating_sub(1);
+            }
+        } else {
+            self.parked += 1;
+        }
+        self.dirty = true;
+        if let (Some(key), Some(groups)) = (group, &mut self.groups) {
+            if parked {
+                groups.park(key, offset);
+            } else {
+                groups.lease(key, offset, 0);
+            }
+        }
+        true
+    }
+
+    /// The head, unless it is to leave: then it goes.
+    fn alive(&mut self, number: u16, head: Head, limits: Limits) -> Option<Head> {
+        let Some(lane) = self.lanes.get_mut(usize::from(number)) else {
+            return None;
+        };
+        let (attempts, end) = match &head {
+            Head::Ready(parsed) => {
+                let slot = lane.slots.get(&parsed.offset);
+                (
+                    slot.map_or(0, |slot| slot.attempts),
+                    ends(&self.settings, parsed),
+                )
+            }
+            Head::Ahead => {
+                let parsed = lane.window.peek(lane.next, &mut self.decoder)?;
+                let end = ends(&self.settings, parsed);
+                (lane.attempts_before(lane.next), end)
+            }
+            Head::Load(_) | Head::Empty => return Some(head),
+        };
+        let (expires, dropped) = end;
+        let reason = if dropped.is_some_and(|at| at <= limits.now_ms) {
+            None
+        } else if expires.is_some_and(|at| at <= limits.now_ms) {
+            Some(DeathReason::Expired)
+        } else if self
+            .settings
+            .delivery_limit
+            .is_some_and(|max| attempts >= max)
+        {
+            Some(DeathReason::DeliveryLimit)
+        } else {
+            let times = [self.head_expires, expires, dropped];
+            self.head_expires = times.into_iter().flatten().min();
+            return Some(head);
+        };
+        self.kill(number, head, reason);
+        None
+    }
+
+    /// Takes a head out of the queue: to where dead letters go, or for good.
+    fn kill(&mut self, number: u16, head: Head, reason: Option<DeathReason>) {
+        let buried = reason.filter(|_| self.settings.dead_letter.is_some());
+        let parsed = match head {
+            Head::Ready(parsed) => {
+                if buried.is_some()
+                    && let Some(lane) = self.lane(number)
+                    && let Some(slot) = lane.slots.get_mut(&parsed.offset)
+                {
+                    slot.place = Place::Dying;
+                    let size = u64::from(slot.size);
+                    lane.ready.remove(&parsed.offset);
+                    lane.bytes = lane.bytes.saturating_sub(size);
+                } else {
+                    self.settle_slot((number, parsed.offset));
+                }
+                parsed
+            }
+            Head::Ahead => {
+                let Some(lane) = self.lane(number) else {
+                    return;
+                };
+                let Some((parsed, slot)) = lane.take_ahead(Place::Dying) else {
+                    return;
+                };
+                if buried.is_some() {
+                    lane.slots.insert(parsed.offset, slot);
+                } else {
+                    lane.cursor.settle(parsed.offset);
+                    self.dirty = true;
+                }
+                parsed
+            }
+            Head::Load(_) | Head::Empty => return,
+        };
+        if let Some(reason) = buried {
+            self.dying_count += 1;
+            self.dying.push(Dying {
+                at: (number, parsed.offset),
+                message: parsed,
+                reason,
+            });
+        }
+    }
+
+    /// Lets go what has expired or has no room, from the heads of the lanes on.
+    fn sweep(&mut self, limits: Limits, todo: &mut Todo) {
+        let due = self.head_expires.is_some_and(|at| at <= limits.now_ms);
+        if !self.watch || (self.head_known && !due && !self.is_over()) {
+            return;
+        }
+        self.head_expires = None;
+        self.head_known = true;
+        for number in self.order() {
+            loop {
+                if self.dying_count >= DYING_MAX {
+                    self.head_known = false;
+                    return;
+                }
+                let head = match self.head(number, limits) {
+                    Head::Empty => {
+                        self.head_known = false;
+                        break;
+                    }
+                    Head::Load(load) => {
+                        self.head_known = false;
+                        self.request(load, todo);
+                        break;
+                    }
+                    head => head,
+                };
+                if self.is_over() {
+                    self.kill(number, head, Some(DeathReason::MaxLength));
+                } else if self.alive(number, head, limits).is_some() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Whether the oldest has to make room.
+    fn is_over(&self) -> bool {
+        let settings = &self.settings;
+        if settings.overflow != Overflow::DropHead {
+            return false;
+        }
+        let bytes = || self.lanes.iter().map(|lane| lane.bytes).sum::<u64>();
+        settings.length_max.is_some_and(|max| self.ready() > max)
+            || settings.bytes_max.is_some_and(|max| bytes() > max)
+    }
+
+    fn next_target(&mut self, queue: &Weak<Inner>, now_ms: i64) -> Option<(Target, usize)> {
+        if let Some(waiter) = self.waiters.front() {
+            let target = Target {
+                consumer: 0,
+                waiter: waiter.id,
+                auto_settle: waiter.auto_settle,
+                deadline: waiter
+                    .lease_ms
+                    .map_or(i64::MAX, |lease| now_ms.saturating_add(lease)),
+            };
+            let got = self
+                .served
+                .get(&waiter.id)
+                .map_or(0, |s| s.deliveries.len());
+            return Some((target, waiter.max.saturating_sub(got).max(1)));
+        }
+        let (consumer, run) = self.next_consumer(queue)?;
+        let auto_settle = self
+            .consumers
+            .get(&consumer)
+            .is_some_and(|one| one.settings.auto_settle);
+        let target = Target {
+            consumer,
+            waiter: 0,
+            auto_settle,
+            deadline: i64::MAX,
+        };
+        Some((target, run))
+    }
+
+    /// Hands a message over; false when the target takes no more.
+    fn give(
+        &mut self,
+        number: u16,
+        head: Head,
+        target: Target,
+        now_ms: i64,
+        ready: &mut u64,
+    ) -> bool {
+        if target.consumer != 0 && !self.take_credit(target.consumer) {
+            return false;
+        }
+        let Some(parsed) = self.take_head(number, head, target) else {
+            if target.consumer != 0 {
+                self.give_back_credit(target.consumer);
+            }
+            return true;
+        };
+        self.head_known = false;
+        *ready = ready.saturating_sub(1);
+        let at = (number, parsed.offset);
+        let delivery = self.deliver(at, parsed, target, now_ms, *ready);
+        if target.waiter == 0 {
+            self.put(target.consumer, delivery);
+            return true;
+        }
+        let served = self.served.entry(target.waiter).or_insert_with(|| Served {
+            deliveries: Vec::new(),
+            auto_settle: target.auto_settle,
+        });
+        served.deliveries.push(delivery);
+        true
+    }
+
+    /// Takes a message from its place, with a slot in `slots`. `None` when the rest of its group
+    /// is before it.
+    fn take_head(&mut self, number: u16, head: Head, target: Target) -> Option<Parsed> {
+        let parsed = match head {
+            Head::Ready(parsed) => {
+                let key = self
+                    .groups
+                    .as_ref()
+                    .and_then(|g| g.key(parsed.offset))
+                    .cloned();
+                if let (Some(key), Some(groups)) = (key, &mut self.groups) {
+                    if !groups.may_have(&key, parsed.offset, target.waiter) {
+                        groups.park(key, parsed.offset);
+                        self.park_slot((number, parsed.offset));
+                        return None;
+                    }
+                    groups.lease(key.clone(), parsed.offset, target.waiter);
+                    self.take_ready((number, parsed.offset));
+                    self.promote(&key, target.waiter);
+                    return Some(parsed);
+                }
+                self.take_ready((number, parsed.offset));
+                parsed
+            }
+            Head::Ahead => {
+                let lane = self.lane(number)?;
+                let (parsed, slot) = lane.take_ahead(Place::Ready)?;
+                if slot.attempts > 0 || !target.auto_settle {
+                    lane.slots.insert(parsed.offset, slot);
+                }
+                if let (Some(key), Some(groups)) = (&parsed.attributes.group, &mut self.groups) {
+                    groups.lease(key.clone(), parsed.offset, target.waiter);
+                }
+                parsed
+            }
+            Head::Load(_) | Head::Empty => return None,
+        };
+        Some(parsed)
+    }
+
+    fn take_ready(&mut self, at: At) {
+        if let Some(lane) = self.lane(at.0)
+            && lane.ready.remove(&at.1)
+            && let Some(slot) = lane.slots.get(&at.1)
+        {
+            lane.bytes = lane.bytes.saturating_sub(u64::from(slot.size));
+        }
+    }
+
+    fn park_slot(&mut self, at: At) {
+        self.take_ready(at);
+        self.parked += 1;
+        if let Some(lane) = self.lane(at.0)
+            && let Some(slot) = lane.slots.get_mut(&at.1)
+        {
+            slot.place = Place::Parked;
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        at: At,
+        parsed: Parsed,
+        target: Target,
+        now_ms: i64,
+        ready_left: u64,
+    ) -> Delivery {
+        self.dirty = true;
+        let (receipt, slot) = if target.auto_settle {
+            self.leased += 1;
+            let slot = self.lane(at.0).and_then(|lane| lane.slots.remove(&at.1));
+            let mut slot = slot.unwrap_or(Slot::new(Place::Ready, 0));
+            slot.attempts = slot.attempts.saturating_add(1);
+            if slot.first_ms == 0 {
+                slot.first_ms = now_ms;
+            }
+            let receipt = Receipt {
+                lane: at.0,
+                offset: at.1,
+                epoch: 0,
+            };
+            (receipt, slot)
+        } else {
+            self.lease(at, &parsed, target.consumer, target.deadline, now_ms)
+        };
+        Delivery {
+            receipt,
+            redelivered: slot.redelivered,
+            attempts: slot.attempts,
+            first_ms: slot.first_ms,
+            ready_left,
+            timestamp_ms: parsed.timestamp_ms,
+            key: parsed.key,
+            value: parsed.value,
+            headers: parsed.headers,
+            attributes: parsed.attributes,
+        }
+    }
+
+    /// The waiter whose turn it was goes when it has all that it wants.
+    fn let_full_go(&mut self, todo: &mut Todo) {
+        if let Some(waiter) = self.waiters.front()
+            && let Some(served) = self.served.get(&waiter.id)
+            && served.deliveries.len() >= waiter.max
+            && let Some(mut waiter) = self.waiters.pop_front()
+        {
+            todo.wakers.extend(waiter.waker.take());
+        }
+    }
+
+    /// Lets those go who take nothing for an answer.
+    pub(super) fn answer_now(&mut self) -> Vec<Waker> {
+        let mut todo = Todo::default();
+        self.answer_waiters(true, &mut todo);
+        todo.wakers
+    }
+
+    /// Lets those go who have something, and those who take nothing for an answer.
+    fn answer_waiters(&mut self, empty: bool, todo: &mut Todo) {
+        let served = &mut self.served;
+        let full = |waiter: &super::state::Waiter, served: &Served| {
+            !served.deliveries.is_empty() || waiter.max == 0
+        };
+        self.waiters.retain_mut(|waiter| {
+            if empty && waiter.now {
+                served.entry(waiter.id).or_insert_with(|| Served {
+                    deliveries: Vec::new(),
+                    auto_settle: waiter.auto_settle,
+                });
+            } else if !served.get(&waiter.id).is_some_and(|s| full(waiter, s)) {
+                return true;
+            }
+            todo.wakers.extend(waiter.waker.take());
+            false
+        });
+    }
+}
+
+/// When a message expires, and when it is dropped in silence.
+fn ends(settings: &super::settings::QueueSettings, parsed: &Parsed) -> (Option<i64>, Option<i64>) {
+    let after = |from: i64, time: std::time::Duration| {
+        from.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+    };
+    // What has no time cannot be too old.
+    let ttl = settings.message_ttl.filter(|_| parsed.timestamp_ms >= 0);
+    let queue = ttl.map(|ttl| after(parsed.timestamp_ms, ttl));
+    let expires = [queue, parsed.attributes.expires_ms];
+    let retention = settings.retention.filter(|_| parsed.sent_ms() >= 0);
+    let dropped = retention.map(|keep| after(parsed.sent_ms(), keep));
+    (expires.into_iter().flatten().min(), dropped)
+}

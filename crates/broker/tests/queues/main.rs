@@ -1,0 +1,12 @@
+//! Queues over a whole engine on a simulated disk.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test ends where something unexpected is met"
+)]
+
+mod basics;
+mod features;
+mod machine;
+mod model;
+mod restart;
