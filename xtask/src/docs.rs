@@ -53,7 +53,10 @@ pub(crate) fn run(check: bool) -> Result<()> {
     let tree = Tree::read(&root)?;
     let mut changed = BTreeMap::new();
     for (path, name, make) in PARTS {
-        let kept = || tree.text(path).with_context(|| format!("{path} is missing"));
+        let kept = || {
+            tree.text(path)
+                .with_context(|| format!("{path} is missing"))
+        };
         // A document may have several parts.
         let old = match changed.get(path) {
             Some(text) => String::clone(text),

@@ -18,9 +18,16 @@ pub(super) fn methods(_: &Tree) -> Result<String> {
 
 /// One row for each argument of queues.
 pub(super) fn arguments(_: &Tree) -> Result<String> {
-    let mut table = String::from("| argument | classic | quorum | stream | |\n|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| argument | classic | quorum | stream | |\n|---|---|---|---|---|\n");
     for argument in ARGUMENTS {
-        let has = |of| if argument.types.contains(of) { "yes" } else { "" };
+        let has = |of| {
+            if argument.types.contains(of) {
+                "yes"
+            } else {
+                ""
+            }
+        };
         writeln!(
             table,
             "| {} | {} | {} | {} | {} |",
