@@ -23,9 +23,12 @@ const IDS: (u16, u16) = (CLASS_BASIC, 20);
 /// Begins to consume.
 pub(super) fn start(shared: &Arc<Shared>, consume: Consume) -> Answers {
     begin(shared, consume).unwrap_or_else(|(failure, hold)| {
-        // The hold goes with the call, when the answer was taken.
-        let failed = Reply::Failed(failure.of(IDS));
-        Answers::Stream(super::all([failed].into_iter(), Some(hold)).boxed())
+        // The session drops this stream for the answer: the hold has to be gone before.
+        let failed = async move {
+            drop(hold);
+            Reply::Failed(failure.of(IDS))
+        };
+        Answers::Stream(stream::once(failed).boxed())
     })
 }
 
