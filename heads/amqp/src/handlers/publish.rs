@@ -479,7 +479,7 @@ async fn publish_when_room(work: &Work, queue: Queue, places: Vec<usize>) -> App
                     places,
                 };
             }
-            done => return done,
+            done @ (Appended::Now(..) | Appended::Refused(_)) => return done,
         }
     }
 }

@@ -22,9 +22,8 @@ impl AmqpSession {
         reply: Reply,
         output: &mut Output,
     ) -> Result<(), Close> {
-        let number = match u16::try_from(lane.0) {
-            Ok(number) => number,
-            Err(_) => return self.write_of_consumer(now, lane, reply, output),
+        let Ok(number) = u16::try_from(lane.0) else {
+            return self.write_of_consumer(now, lane, reply, output);
         };
         match reply {
             Reply::Authenticated(principal) => return self.authenticated(principal, output),
