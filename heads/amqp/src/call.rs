@@ -14,7 +14,7 @@ use crate::streams::Cursor;
 
 /// What the channels of one connection have in common, once it is open.
 #[derive(Debug)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// Who it is.
     pub(crate) user: Arc<str>,
     /// Whether it is the user of the configuration, who has all rights.
@@ -29,7 +29,7 @@ pub struct Scope {
 /// disk are carried out one after the other: what stands behind them in the input sees what they
 /// did.
 #[derive(Clone, Debug, Default)]
-pub struct Holds(Arc<Counts>);
+pub(crate) struct Holds(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -203,6 +203,7 @@ pub(crate) enum Source {
     /// A queue; the guard ends the engine's consumer.
     Queue {
         queue: Queue,
+        #[expect(dead_code, reason = "it is there to be dropped")]
         guard: crate::session::EngineConsumer,
     },
     /// A stream; what is acknowledged gives room for more.
@@ -214,7 +215,6 @@ pub(crate) enum Source {
 /// A consumer that has begun.
 #[derive(Debug)]
 pub struct Consuming {
-    pub(crate) no_ack: bool,
     pub(crate) nowait: bool,
     /// Whether deliveries say how often they were tried.
     pub(crate) counts: bool,

@@ -61,7 +61,7 @@ impl Default for Config {
 }
 
 /// The smallest frame that a client may ask for; the specification's.
-pub const FRAME_MIN: u32 = 4096;
+pub(crate) const FRAME_MIN: u32 = 4096;
 /// The largest `message_bytes_max`.
 const MESSAGE_MAX: ByteSize = ByteSize(512 << 20);
 

@@ -91,6 +91,9 @@ pub struct AmqpSession {
     next_lane: u32,
     /// Streams to be dropped of channels that are gone.
     cancels: Vec<Lane>,
+    /// Consumers that have ended while a method was not done: whoever deletes a queue hears of
+    /// that first, of its own consumers second.
+    ended: Vec<Lane>,
     channel_max: u16,
     frame_max: usize,
     holds: Holds,
@@ -123,6 +126,7 @@ impl AmqpSession {
             lanes: HashMap::default(),
             next_lane: CONSUMER_LANES,
             cancels: Vec::new(),
+            ended: Vec::new(),
             channel_max: 0,
             frame_max,
             holds: Holds::default(),
@@ -463,6 +467,7 @@ impl Session for AmqpSession {
                 return Ok(Next::Wait);
             }
             self.life.let_publishing(output);
+            self.tell_ended(output);
             let written = output.len();
             let step = self.step(now, input, output)?;
             if output.len() != written {
@@ -482,7 +487,11 @@ impl Session for AmqpSession {
         output: &mut Output,
     ) -> Result<(), Close> {
         self.life.said(now);
-        self.write(now, lane, reply, output)
+        self.write(now, lane, reply, output)?;
+        if !self.holds.any() {
+            self.tell_ended(output);
+        }
+        Ok(())
     }
 
     fn weight(&self, call: &Call, bytes: usize) -> usize {

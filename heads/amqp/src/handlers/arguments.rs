@@ -463,10 +463,12 @@ fn acceptable(is: Is, value: &Value) -> Result<(), String> {
             let Some(number) = value.integer() else {
                 return wrong_type();
             };
-            let most = match is {
-                Is::Time | Is::Positive => TIME_MAX_MS,
-                Is::Priority => 255,
-                _ => i64::MAX,
+            let most = if is == Is::Priority {
+                255
+            } else if matches!(is, Is::Time | Is::Positive) {
+                TIME_MAX_MS
+            } else {
+                i64::MAX
             };
             match number {
                 n if n < 0 && is != Is::Integer => Err(format!("{{value_negative,{n}}}")),
@@ -475,10 +477,7 @@ fn acceptable(is: Is, value: &Value) -> Result<(), String> {
                 _ => Ok(()),
             }
         }
-        Is::Flag => match value {
-            Value::Bool(_) => Ok(()),
-            _ => wrong_type(),
-        },
+        Is::Flag if matches!(value, Value::Bool(_)) => Ok(()),
         Is::Text if value.as_str().is_some() => Ok(()),
         Is::OneOf(words) => match value.as_str() {
             Some(word) if words.contains(&word) => Ok(()),
@@ -490,7 +489,7 @@ fn acceptable(is: Is, value: &Value) -> Result<(), String> {
             Some(None) => Err("invalid_max_age".to_owned()),
             None => wrong_type(),
         },
-        Is::Text => wrong_type(),
+        Is::Text | Is::Flag => wrong_type(),
     }
 }
 

@@ -23,9 +23,12 @@ const IDS: (u16, u16) = (CLASS_BASIC, 20);
 /// Begins to consume.
 pub(super) fn start(shared: &Arc<Shared>, consume: Consume) -> Answers {
     begin(shared, consume).unwrap_or_else(|(failure, hold)| {
-        // The hold goes with the call, when the answer was taken.
-        let failed = Reply::Failed(failure.of(IDS));
-        Answers::Stream(super::all([failed].into_iter(), Some(hold)).boxed())
+        // The session drops this stream for the answer: the hold has to be gone before.
+        let failed = async move {
+            drop(hold);
+            Reply::Failed(failure.of(IDS))
+        };
+        Answers::Stream(stream::once(failed).boxed())
     })
 }
 
@@ -60,7 +63,6 @@ pub(super) type Begun = (Consuming, stream::BoxStream<'static, Reply>);
 
 fn consuming(consume: &Consume, counts: bool, source: Source) -> Consuming {
     Consuming {
-        no_ack: consume.no_ack,
         nowait: consume.nowait,
         counts,
         source,
@@ -114,12 +116,14 @@ impl Context {
             exclusive: consume.exclusive,
             auto_settle: consume.no_ack,
         };
-        let consumer = queue.consume(wanted).map_err(|error| match error {
-            Error::InUse(_) => Failure::refused(format!(
-                "queue '{name}' in vhost '{}' in exclusive use",
-                self.scope.namespace
-            )),
-            error => self.failure(&error),
+        let consumer = queue.consume(wanted).map_err(|error| {
+            if matches!(error, Error::InUse(_)) {
+                let namespace = &self.scope.namespace;
+                let why = format!("queue '{name}' in vhost '{namespace}' in exclusive use");
+                Failure::refused(why)
+            } else {
+                self.failure(&error)
+            }
         })?;
         let guard = EngineConsumer {
             queue: queue.clone(),
@@ -153,8 +157,8 @@ fn priority(arguments: &Table) -> Result<i32, Failure> {
 
 /// The texts of an argument that is one or many.
 pub(crate) fn texts(value: &Value) -> Vec<bytes::Bytes> {
-    match value {
-        Value::Array(items) => items.iter().filter_map(Value::as_bytes).cloned().collect(),
-        other => other.as_bytes().cloned().into_iter().collect(),
+    if let Value::Array(items) = value {
+        return items.iter().filter_map(Value::as_bytes).cloned().collect();
     }
+    value.as_bytes().cloned().into_iter().collect()
 }

@@ -170,6 +170,16 @@ impl Context {
                 self.delete_exchange(&clean(&exchange), if_unused).await?;
                 Ok(done(nowait, Method::ExchangeDeleteOk {}))
             }
+            method => self.exchange_bindings(method).await,
+        }
+    }
+
+    async fn exchange_bindings(&self, method: Method) -> Result<Reply, Failure> {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "`carry_out` sends nothing else"
+        )]
+        match method {
             Method::ExchangeBind {
                 destination,
                 source,

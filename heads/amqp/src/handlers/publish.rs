@@ -416,7 +416,9 @@ fn answers(work: Work, mut told: Told) -> impl futures_core::Stream<Item = Reply
                 rejected: rejected.iter().map(|at| first + *at as u64).collect(),
             }
         });
-        let failed = failure.map(Reply::Failed);
+        // Whoever was held back is told that it goes on.
+        let end = hold.is_some().then_some(Reply::Done(None));
+        let failed = failure.map(Reply::Failed).or(end);
         super::all(confirmed.into_iter().chain(failed), hold)
     });
     stream::iter(returned).chain(rest.flatten())
@@ -477,7 +479,7 @@ async fn publish_when_room(work: &Work, queue: Queue, places: Vec<usize>) -> App
                     places,
                 };
             }
-            done => return done,
+            done @ (Appended::Now(..) | Appended::Refused(_)) => return done,
         }
     }
 }

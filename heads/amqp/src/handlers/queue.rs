@@ -50,6 +50,30 @@ impl Context {
                 };
                 self.declare(&wanted, queue.is_empty(), nowait).await
             }
+            Method::QueuePurge { queue, nowait, .. } => self.purge(&queue, nowait).await,
+            Method::QueueDelete {
+                queue,
+                if_unused,
+                if_empty,
+                nowait,
+                ..
+            } => {
+                let when = DeleteWhen {
+                    unused: if_unused,
+                    empty: if_empty,
+                };
+                self.delete(&queue, when, nowait).await
+            }
+            method => self.queue_bindings(method).await,
+        }
+    }
+
+    async fn queue_bindings(&self, method: Method) -> Result<Reply, Failure> {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "`carry_out` sends nothing else"
+        )]
+        match method {
             Method::QueueBind {
                 queue,
                 exchange,
@@ -73,20 +97,6 @@ impl Context {
                 let binding = self.binding(&queue, &exchange, &routing_key, &arguments)?;
                 self.unbind(&binding).await?;
                 Ok(done(false, Method::QueueUnbindOk {}))
-            }
-            Method::QueuePurge { queue, nowait, .. } => self.purge(&queue, nowait).await,
-            Method::QueueDelete {
-                queue,
-                if_unused,
-                if_empty,
-                nowait,
-                ..
-            } => {
-                let when = DeleteWhen {
-                    unused: if_unused,
-                    empty: if_empty,
-                };
-                self.delete(&queue, when, nowait).await
             }
             _ => Err(Failure::new(Code::CommandInvalid, "unimplemented method")),
         }

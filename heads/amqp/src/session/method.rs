@@ -43,28 +43,9 @@ impl AmqpSession {
     ) -> Result<Step, Failure> {
         #[expect(
             clippy::wildcard_enum_match_arm,
-            reason = "everything else is carried out by the head, or by nobody"
+            reason = "everything else needs no arguments"
         )]
         match method {
-            Method::ChannelOpen { .. } => Err(Failure::new(
-                Code::ChannelError,
-                "second 'channel.open' seen",
-            )),
-            Method::ChannelClose { .. } => {
-                self.forget_channel(number);
-                put(output, number, &Method::ChannelCloseOk {});
-                Ok(Step::On)
-            }
-            Method::ChannelCloseOk {} => Ok(Step::On),
-            Method::Flow { active: true } => {
-                put(output, number, &Method::FlowOk { active: true });
-                Ok(Step::On)
-            }
-            Method::Flow { active: false } => Err(Failure::not_implemented("active=false")),
-            Method::AccessRequest { .. } => {
-                put(output, number, &Method::AccessRequestOk { ticket: 1 });
-                Ok(Step::On)
-            }
             Method::Qos {
                 prefetch_size,
                 prefetch_count,
@@ -108,6 +89,41 @@ impl AmqpSession {
                 let channel = self.channels.get(&number);
                 let last_queue = channel.and_then(|channel| channel.last_queue.clone());
                 self.ask(number, last_queue, method)
+            }
+            method => self.plain_method(number, &method, output),
+        }
+    }
+
+    /// What needs nothing but an answer.
+    fn plain_method(
+        &mut self,
+        number: u16,
+        method: &Method,
+        output: &mut Output,
+    ) -> Result<Step, Failure> {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the others are out of place"
+        )]
+        match method {
+            Method::ChannelOpen { .. } => Err(Failure::new(
+                Code::ChannelError,
+                "second 'channel.open' seen",
+            )),
+            Method::ChannelClose { .. } => {
+                self.forget_channel(number);
+                put(output, number, &Method::ChannelCloseOk {});
+                Ok(Step::On)
+            }
+            Method::ChannelCloseOk {} => Ok(Step::On),
+            Method::Flow { active: true } => {
+                put(output, number, &Method::FlowOk { active: true });
+                Ok(Step::On)
+            }
+            Method::Flow { active: false } => Err(Failure::not_implemented("active=false")),
+            Method::AccessRequest { .. } => {
+                put(output, number, &Method::AccessRequestOk { ticket: 1 });
+                Ok(Step::On)
             }
             _ => Err(Failure::new(Code::CommandInvalid, "unimplemented method")),
         }
@@ -165,7 +181,7 @@ impl AmqpSession {
             queue_at: 0,
         };
         channel.consumers.insert(tag.clone(), consumer);
-        self.lanes.insert(lane, (number, tag.clone()));
+        self.lanes.insert(lane, (number, tag));
         self.next_lane = self
             .next_lane
             .checked_add(1)

@@ -29,8 +29,6 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Unacked {
     entries: VecDeque<Entry>,
-    /// How many entries are not settled.
-    len: usize,
     queues: Vec<Queue>,
 }
 
@@ -54,7 +52,6 @@ impl Unacked {
             tag,
             held: Some(held),
         });
-        self.len += 1;
     }
 
     /// Puts back what a transaction had taken, at its place.
@@ -74,13 +71,7 @@ impl Unacked {
                     },
                 ),
             }
-            self.len += 1;
         }
-    }
-
-    /// How many are not settled.
-    pub(crate) fn len(&self) -> usize {
-        self.len
     }
 
     /// Takes what a settlement of `tag` (or of all up to it) means into `taken`; `false` when
@@ -105,7 +96,6 @@ impl Unacked {
         }
         if let Some(held) = entry.held.take() {
             taken.push((tag, held));
-            self.len -= 1;
         }
         while self.entries.front().is_some_and(|e| e.held.is_none()) {
             self.entries.pop_front();
@@ -120,7 +110,6 @@ impl Unacked {
             taken.extend(entry.held.map(|held| (entry.tag, held)));
             self.entries.pop_front();
         }
-        self.len -= taken.len();
         taken
     }
 

@@ -22,9 +22,8 @@ impl AmqpSession {
         reply: Reply,
         output: &mut Output,
     ) -> Result<(), Close> {
-        let number = match u16::try_from(lane.0) {
-            Ok(number) => number,
-            Err(_) => return self.write_of_consumer(now, lane, reply, output),
+        let Ok(number) = u16::try_from(lane.0) else {
+            return self.write_of_consumer(now, lane, reply, output);
         };
         match reply {
             Reply::Authenticated(principal) => return self.authenticated(principal, output),
@@ -103,7 +102,7 @@ impl AmqpSession {
             Reply::Consuming(consuming) => self.begun(number, &tag, *consuming, output),
             Reply::Deliveries(deliveries) => self.deliver(number, &tag, deliveries, output),
             Reply::Messages(messages) => self.deliver_ready(number, lane, &tag, messages, output),
-            Reply::Cancelled => self.cancelled(number, &tag, lane, output),
+            Reply::Cancelled => self.ended.push(lane),
             Reply::Failed(failure) => {
                 if let Some(channel) = self.channels.get_mut(&number) {
                     channel.consumers.remove(&tag);
@@ -208,18 +207,22 @@ impl AmqpSession {
         }
     }
 
-    /// The broker has ended a consumer.
-    fn cancelled(&mut self, number: u16, tag: &Name, lane: Lane, output: &mut Output) {
-        if let Some(channel) = self.channels.get_mut(&number) {
-            channel.consumers.remove(tag);
-        }
-        self.cancels.push(lane);
-        if self.client.cancel_notify {
-            let cancel = Method::Cancel {
-                consumer_tag: tag.clone(),
-                nowait: true,
+    /// The broker has ended consumers.
+    pub(super) fn tell_ended(&mut self, output: &mut Output) {
+        while let Some(lane) = self.ended.pop() {
+            let Some((number, consumer_tag)) = self.lanes.get(&lane).cloned() else {
+                continue;
             };
-            put(output, number, &cancel);
+            let channel = self.channels.get_mut(&number);
+            let known = channel.is_some_and(|c| c.consumers.remove(&consumer_tag).is_some());
+            self.cancels.push(lane);
+            if known && self.client.cancel_notify {
+                let cancel = Method::Cancel {
+                    consumer_tag,
+                    nowait: true,
+                };
+                put(output, number, &cancel);
+            }
         }
     }
 

@@ -44,10 +44,10 @@ async fn ready(client: &mut Client, queue: &str) -> u32 {
     if let Method::QueueDeclare { passive, .. } = &mut passive {
         *passive = true;
     }
-    match client.ask_for(1, &passive).await {
-        Method::QueueDeclareOk { messages, .. } => messages,
-        other => panic!("{other:?}"),
-    }
+    let Method::QueueDeclareOk { messages, .. } = client.ask_for(1, &passive).await else {
+        panic!("no answer to the declaration")
+    };
+    messages
 }
 
 #[test]

@@ -188,10 +188,17 @@ impl Client {
 
     /// Time passes for the session.
     pub(super) fn advance(&mut self, by: Duration) {
-        if let Err(close) = self.script.advance(by) {
-            self.end = Some(close);
+        /// What is written in the meantime is sent in the meantime.
+        const STEP: Duration = Duration::from_secs(1);
+        let mut left = by;
+        while !left.is_zero() && self.end.is_none() {
+            let step = left.min(STEP);
+            if let Err(close) = self.script.advance(step) {
+                self.end = Some(close);
+            }
+            left -= step;
+            self.answers.extend_from_slice(&self.script.output());
         }
-        self.answers.extend_from_slice(&self.script.output());
     }
 
     pub(super) fn send(&mut self, channel: u16, method: &Method) {
@@ -237,7 +244,7 @@ impl Client {
     async fn poll_calls(&mut self) -> Option<(Lane, Option<Reply>)> {
         /// How often others get their turn before nothing is thought to come. The disk is waited
         /// for by yielding, for the time stands still.
-        const TURNS: usize = 20_000;
+        const TURNS: usize = 100_000;
         for _ in 0..TURNS {
             let ready = poll_fn(|cx| Poll::Ready(self.calls.poll_next_unpin(cx))).await;
             if let Poll::Ready(Some(event)) = ready {
