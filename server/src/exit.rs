@@ -136,8 +136,8 @@ impl From<store::Error> for Failure {
             | E::Busy
             | E::Removed(_)
             | E::Batch(_)
-            | E::OutOfRange { .. }
-            | E::NotAtomic(_) => Exit::Failure,
+            | E::NotAtomic(_)
+            | E::OutOfRange { .. } => Exit::Failure,
         };
         Self::new(exit, error.to_string())
     }

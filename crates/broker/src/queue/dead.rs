@@ -13,6 +13,7 @@ use store::{AppendOptions, GroupAppend};
 use super::QueueId;
 use super::handle::{Inner, Queue};
 use super::lane::Place;
+use super::publish::PublishLimits;
 use super::settings::DeadLetter;
 use super::state::{At, Dying, State};
 use super::window::{self, Parsed};
@@ -227,29 +228,18 @@ impl Inner {
                 .iter()
                 .filter(|l| l.to.iter().any(|q| q.id() == target.id()));
             let messages = mine.map(|letter| letter.message.clone()).collect();
-            let limits = target.0.publish_limits();
+            let limits = PublishLimits {
+                moved: true,
+                ..target.0.publish_limits()
+            };
             let plan = state.prepare(messages, limits)?;
             let own = plan.appends(state, limits.epoch);
             plans.push((target, plan, own.len(), limits));
             appends.extend(own);
         }
         let settled: Vec<At> = letters.iter().filter_map(|letter| letter.at).collect();
-        let source = state_of(&mut states, self.id);
-        if let Some(state) = source
-            && self.durable
-            && !settled.is_empty()
-            && !state.deleted
-            && let Some(batch) =
-                super::journal::batch(self.id, state, &settled, self.shared.clock.unix_ms())
-        {
-            appends.push(GroupAppend {
-                stream: self.shared.journal.stream.clone(),
-                batches: batch,
-                options: AppendOptions {
-                    epoch: self.shared.epoch,
-                    log_append_time: None,
-                },
-            });
+        if let Some(state) = state_of(&mut states, self.id) {
+            appends.extend(self.journal_move(state, &settled));
         }
         let appended = self.append(appends)?;
         let mut rest = &appended[..];
@@ -271,11 +261,26 @@ impl Inner {
             self.after(state);
         }
         drop(states);
-        self.shared
-            .metrics
-            .dead_lettered
-            .inc_by(letters.len() as u64);
+        let count = letters.len() as u64;
+        self.shared.metrics.dead_lettered.inc_by(count);
         Ok(())
+    }
+
+    /// The journal's word that these are settled, to be appended with their move.
+    fn journal_move(&self, state: &State, settled: &[At]) -> Option<GroupAppend> {
+        if !self.durable || settled.is_empty() || state.deleted {
+            return None;
+        }
+        let now_ms = self.shared.clock.unix_ms();
+        let batches = super::journal::batch(self.id, state, settled, now_ms)?;
+        Some(GroupAppend {
+            stream: self.shared.journal.stream.clone(),
+            batches,
+            options: AppendOptions {
+                epoch: self.shared.epoch,
+                log_append_time: None,
+            },
+        })
     }
 }
 

@@ -254,17 +254,17 @@ impl Lane {
 }
 
 impl Journal {
-    /// The queues of which something is not written; there are none any more.
-    pub(super) fn release(&self) -> Vec<Arc<Inner>> {
-        std::mem::take(&mut *self.dirty.lock())
-    }
-
     pub(super) fn new(stream: Stream) -> Self {
         Self {
             stream,
             dirty: Mutex::default(),
             wake: Notify::new(),
         }
+    }
+
+    /// Lets go of the queues.
+    pub(super) fn clear(&self) {
+        self.dirty.lock().clear();
     }
 
     /// A queue has something to write.

@@ -82,6 +82,8 @@ pub(super) struct Plan {
     verdicts: Vec<Verdict>,
     /// Which message is the first one of a duplicate in the same call.
     same: Vec<(usize, usize)>,
+    /// The call's messages by what they are known by.
+    pending: HashMap<u128, usize>,
     /// Messages that were rejected and are to be dead-lettered.
     pub(super) refused: Vec<Message>,
 }
@@ -94,6 +96,8 @@ pub(super) struct PublishLimits {
     pub(super) dedup_max: usize,
     pub(super) delayed_max: usize,
     pub(super) epoch: i32,
+    /// It is a move: what was published before is no duplicate of itself.
+    pub(super) moved: bool,
 }
 
 impl Plan {
@@ -126,36 +130,13 @@ impl State {
     ) -> Result<Plan, Error> {
         let mut plan = Plan::default();
         let mut scratch = Vec::new();
-        let mut pending: HashMap<u128, usize> = HashMap::default();
         let mut room = self.room();
-        let default_delay = self.settings.delay.filter(|delay| !delay.is_zero());
         let turn = self.next_id;
         for (index, mut message) in messages.into_iter().enumerate() {
-            if message.value.len() > limits.message_bytes_max {
-                return Err(Error::Batch(BatchProblem::TooLarge {
-                    bytes: message.value.len(),
-                    limit: limits.message_bytes_max,
-                }));
-            }
-            let dedup = self.dedup.as_mut().and_then(|dedup| {
-                dedup.expire(limits.now_ms);
-                dedup.key(&message.attributes)
-            });
-            if let Some(key) = dedup {
-                if let Some(first) = pending.get(&key) {
-                    plan.same.push((index, *first));
-                    plan.verdicts.push(Verdict::Rejected);
-                    continue;
-                }
-                if let Some(first) = self.dedup.as_ref().and_then(|dedup| dedup.get(key)) {
-                    plan.verdicts.push(Verdict::Duplicate {
-                        lane: first.lane,
-                        offset: first.offset,
-                        message_id: first.message_id.clone(),
-                    });
-                    continue;
-                }
-            }
+            check_size(&message, limits)?;
+            let Ok(dedup) = self.look_up(&mut plan, index, &message, limits) else {
+                continue;
+            };
             let size = message.value.len() as u64;
             if !room.take(size) {
                 plan.verdicts.push(Verdict::Rejected);
@@ -164,19 +145,10 @@ impl State {
                 }
                 continue;
             }
-            if let (None, Some(delay)) = (message.attributes.deliver_ms, default_delay) {
-                let at = limits.now_ms.saturating_add(millis(delay));
-                message.attributes.deliver_ms = Some(at);
-            }
-            let deliver_ms = message
-                .attributes
-                .deliver_ms
-                .filter(|at| *at > limits.now_ms);
-            if deliver_ms.is_none() {
-                message.attributes.deliver_ms = None;
-            }
+            let deliver_ms = self.hide_until(&message, limits.now_ms);
+            message.attributes.deliver_ms = deliver_ms;
             if let Some(key) = dedup {
-                pending.insert(key, index);
+                plan.pending.insert(key, index);
             }
             let placed = Placed {
                 index,
@@ -208,6 +180,47 @@ impl State {
             });
         }
         Ok(plan)
+    }
+
+    /// What a message is known by, unless it was seen before: then it has its verdict.
+    fn look_up(
+        &mut self,
+        plan: &mut Plan,
+        index: usize,
+        message: &Message,
+        limits: PublishLimits,
+    ) -> Result<Option<u128>, ()> {
+        let Some(dedup) = self.dedup.as_mut().filter(|_| !limits.moved) else {
+            return Ok(None);
+        };
+        dedup.expire(limits.now_ms);
+        let Some(key) = dedup.key(&message.attributes) else {
+            return Ok(None);
+        };
+        if let Some(first) = plan.pending.get(&key) {
+            plan.same.push((index, *first));
+            plan.verdicts.push(Verdict::Rejected);
+            return Err(());
+        }
+        if let Some(first) = dedup.get(key) {
+            plan.verdicts.push(Verdict::Duplicate {
+                lane: first.lane,
+                offset: first.offset,
+                message_id: first.message_id.clone(),
+            });
+            return Err(());
+        }
+        Ok(Some(key))
+    }
+
+    /// Until when a message is hidden, if it is.
+    fn hide_until(&self, message: &Message, now_ms: i64) -> Option<i64> {
+        let default = self
+            .settings
+            .delay
+            .map(|delay| now_ms.saturating_add(millis(delay)));
+        let at = message.attributes.deliver_ms.or(default);
+        at.filter(|at| *at > now_ms)
     }
 
     fn lane_of(&self, message: &Message, turn: u64) -> u16 {
@@ -348,6 +361,16 @@ impl Plan {
     }
 }
 
+fn check_size(message: &Message, limits: PublishLimits) -> Result<(), Error> {
+    if message.value.len() <= limits.message_bytes_max {
+        return Ok(());
+    }
+    Err(Error::Batch(BatchProblem::TooLarge {
+        bytes: message.value.len(),
+        limit: limits.message_bytes_max,
+    }))
+}
+
 /// Writes a message as a record.
 fn push(builder: &mut BatchBuilder, message: &Message, now_ms: i64, scratch: &mut Vec<u8>) {
     scratch.clear();
@@ -374,6 +397,7 @@ impl Inner {
             dedup_max: config.dedup_max,
             delayed_max: config.delayed_max,
             epoch: self.shared.epoch,
+            moved: false,
         }
     }
 

@@ -25,14 +25,14 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// Those that wait; there are none any more.
-    pub(super) fn release(&self) -> VecDeque<Arc<Inner>> {
-        std::mem::take(&mut *self.queues.lock())
-    }
-
     pub(super) fn push(&self, queue: Arc<Inner>) {
         self.queues.lock().push_back(queue);
         self.wake.notify_one();
+    }
+
+    /// Lets go of the queues.
+    pub(super) fn clear(&self) {
+        self.queues.lock().clear();
     }
 
     fn pop(&self) -> Option<Arc<Inner>> {

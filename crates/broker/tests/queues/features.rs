@@ -398,6 +398,35 @@ async fn a_message_that_was_seen_is_not_queued_again() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_moved_back_is_no_duplicate_of_itself() {
+    let machine = machine().await;
+    let to = |name: &str| QueueSettings {
+        dedup: Some(Dedup {
+            window: Duration::from_secs(300),
+            scope: DedupScope::Queue,
+        }),
+        dead_letter: Some(DeadLetter::Queue(name.to_owned())),
+        ..QueueSettings::default()
+    };
+    let first = machine.declare("first", to("second")).await;
+    let second = machine.declare("second", to("first")).await;
+    let known = Attributes {
+        dedup: Some(Bytes::from_static(b"1")),
+        ..Attributes::default()
+    };
+    publish(&first, vec![with("a", known)]).await;
+    for (from, into) in [(&first, &second), (&second, &first)] {
+        let got = take(from, 1).await;
+        from.settle(&[got[0].receipt], Outcome::Reject);
+        until_ready(into, 1).await;
+    }
+    let got = take(&first, 9).await;
+    assert_eq!(texts(&got), ["a"]);
+    assert_eq!(got[0].attributes.deaths.len(), 2);
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn queues_go_with_their_last_consumer_and_with_their_owner() {
     let machine = machine().await;
     let queues = machine.queues().clone();

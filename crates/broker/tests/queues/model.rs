@@ -247,6 +247,25 @@ impl World {
         Ok(())
     }
 
+    fn compare(&self, here: &BTreeSet<String>, there: &BTreeSet<String>) {
+        for (name, known) in &self.known {
+            let (is_here, is_there) = (here.contains(name), there.contains(name));
+            let fails = |what: &str| panic!("{name} {what}: {known:?}\n{}", self.log.join("\n"));
+            if is_here && is_there {
+                fails("is in two places");
+            }
+            if known.settled_for_certain && (is_here || is_there) {
+                fails("was settled and is back");
+            }
+            if known.durable && !known.settled && !is_here && !is_there {
+                fails("is lost");
+            }
+            if is_there && !known.rejected {
+                fails("is dead without a reason");
+            }
+        }
+    }
+
     /// Every message is where it may be, and only there.
     async fn check(&mut self, queue: &Queue, dead: &Queue) -> Result<(), broker::Error> {
         self.note("check".to_owned());
@@ -291,22 +310,7 @@ impl World {
                 self.log.join("\n")
             );
         }
-        for (name, known) in &self.known {
-            let (is_here, is_there) = (here.contains(name), there.contains(name));
-            let fails = |what: &str| panic!("{name} {what}: {known:?}\n{}", self.log.join("\n"));
-            if is_here && is_there {
-                fails("is in two places");
-            }
-            if known.settled_for_certain && (is_here || is_there) {
-                fails("was settled and is back");
-            }
-            if known.durable && !known.settled && !is_here && !is_there {
-                fails("is lost");
-            }
-            if is_there && !known.rejected {
-                fails("is dead without a reason");
-            }
-        }
+        self.compare(&here, &there);
         if self.ordered {
             // All of it was settled on the way.
             for name in here {
