@@ -18,6 +18,7 @@ use parking_lot::RwLock;
 use regex::{Regex, RegexBuilder};
 
 use crate::error::Error;
+use crate::metrics::AccessMetrics;
 
 /// The longest pattern, in bytes.
 const PATTERN_MAX: usize = 4096;
@@ -67,7 +68,7 @@ pub struct Access(Arc<Inner>);
 struct Inner {
     meta: Meta,
     compiled: RwLock<Compiled>,
-    denied: base::metrics::Counter,
+    metrics: AccessMetrics,
 }
 
 /// What is remembered. Only permissions that exist are, so names that are made up fill nothing.
@@ -94,15 +95,10 @@ struct Keys {
 
 impl Access {
     pub(crate) fn new(meta: &Meta, metrics: &base::Metrics) -> Self {
-        let denied = metrics.register(
-            "broker_access_denied",
-            "Questions who may do what that were answered with no",
-            base::metrics::Counter::default(),
-        );
         Self(Arc::new(Inner {
             meta: meta.clone(),
             compiled: RwLock::default(),
-            denied,
+            metrics: AccessMetrics::new(metrics),
         }))
     }
 
@@ -153,7 +149,7 @@ impl Access {
 
     fn counted(&self, may: bool) -> bool {
         if !may {
-            self.0.denied.inc();
+            self.0.metrics.denied.inc();
         }
         may
     }

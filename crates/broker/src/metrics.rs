@@ -102,3 +102,21 @@ impl ExchangeMetrics {
         }
     }
 }
+
+/// What is counted of permissions.
+#[derive(Clone, Debug)]
+pub(crate) struct AccessMetrics {
+    pub(crate) denied: Counter,
+}
+
+impl AccessMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            denied: metrics.register(
+                "broker_access_denied",
+                "Questions who may do what that were answered with no",
+                Counter::default(),
+            ),
+        }
+    }
+}

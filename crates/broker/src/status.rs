@@ -52,9 +52,10 @@ impl Broker {
         }
     }
 
-    /// Lets go of the topics, which hold the engine as it holds them. To be called after
+    /// Lets go of the topics and queues, which hold the engine as it holds them. To be called after
     /// [`Broker::close`]: then the last handle that is dropped closes the control state too.
     pub fn release(&self) {
+        self.queues().release();
         *self.shared().topics.write() = crate::broker::TopicTable::default();
     }
 

@@ -31,7 +31,7 @@ fn patterns_are_looked_for_anywhere_and_the_empty_one_fits_the_empty_name() {
     assert!(may(Right::Configure, "abc") && !may(Right::Configure, "bca"));
     assert!(may(Right::Write, "a mid b") && !may(Right::Write, "b"));
     assert!(may(Right::Read, "") && !may(Right::Read, "a"));
-    assert_eq!(access.0.denied.get(), 3);
+    assert_eq!(access.0.metrics.denied.get(), 3);
 }
 
 #[test]

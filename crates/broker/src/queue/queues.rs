@@ -641,6 +641,11 @@ impl Queues {
         }
     }
 
+    /// Lets go of all queues; see [`Broker::release`].
+    pub(crate) fn release(&self) {
+        *self.0.table.write() = Table::default();
+    }
+
     /// Writes what the journal does not know yet.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         for queue in self.list(None) {

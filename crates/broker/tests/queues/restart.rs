@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base::Rng;
+use broker::exchange::NamespaceSettings;
 use broker::message::{Attributes, Message};
 use broker::queue::{DeadLetter, Dedup, DedupScope, Outcome, Queue, QueueSettings, Take, Verdict};
 use bytes::Bytes;
@@ -85,6 +86,10 @@ async fn settings_stay_and_queues_that_are_not_durable_do_not() {
         ..QueueSettings::default()
     };
     machine.declare("stays", settings.clone()).await;
+    let other = machine
+        .broker
+        .create_namespace("other", NamespaceSettings::default());
+    assert!(other.await.unwrap());
     let queues = machine.queues().clone();
     queues
         .declare("other", "strange name/", QueueSettings::default())

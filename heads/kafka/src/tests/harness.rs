@@ -113,7 +113,6 @@ impl Server {
             tasks: tasks.clone(),
             metrics: metrics.clone(),
             config: settings.topics,
-            queues: broker::queue::Config::default(),
             exchanges: broker::exchange::Config::default(),
             groups: settings.groups,
             queues: broker::queue::Config::default(),
