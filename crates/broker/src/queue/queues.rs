@@ -561,8 +561,7 @@ impl Queues {
     /// Lets go of the queues, which hold the engine as it holds them.
     pub(crate) fn release(&self) {
         let table = std::mem::take(&mut *self.0.table.write());
-        let (dirty, scheduled) = (self.0.journal.release(), self.0.runs.release());
-        drop((table, dirty, scheduled));
+        drop((table, self.0.journal.release(), self.0.runs.release()));
     }
 
     /// Writes what the journal does not know yet.
