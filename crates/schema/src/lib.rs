@@ -15,12 +15,14 @@
 //! [`Limits`] is compared before anything is allocated for what it bounds; recursion is as deep as
 //! `depth_max` allows, and no deeper.
 
+mod compat;
 mod config;
 mod error;
 mod load;
 mod snapshot;
 mod transcode;
 
+pub use compat::{Change, Rule};
 pub use config::{Limits, Options, Unknown};
 pub use error::{Cause, Error, Limit};
 pub use load::{Loader, Problem, Problems};

@@ -1,8 +1,10 @@
 //! What the whole crate promises, seen through its public face.
 
+mod compat;
 mod json;
 mod load;
 mod reference;
+mod thrift;
 
 use crate::{Error, Format, Loader, Options, Snapshot};
 

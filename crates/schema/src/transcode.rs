@@ -17,19 +17,20 @@ mod json;
 mod output;
 mod proto;
 mod sink;
+mod thrift;
 
 pub(crate) use json::quote;
 pub(crate) use proto::Wire;
-pub enum ProtocolX {}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    Binary,
-}
+pub use thrift::Protocol;
 
 use json::{JsonReader, JsonSink};
 use output::Output;
 use proto::{ProtoReader, ProtoSink};
 use sink::Sink;
+use thrift::{
+    Binary, BinaryWriter, Compact, CompactWriter, ThriftReader, ThriftSink, WireJson,
+    WireJsonWriter,
+};
 
 use crate::config::Options;
 use crate::error::{Cause, Error, Limit, Result};
@@ -102,7 +103,15 @@ impl<'s> Transcoding<'s, '_> {
         match to {
             Format::Json => self.into(JsonSink::new(snapshot, options, out)),
             Format::Protobuf => self.into(ProtoSink::new(out)),
-            Format::Thrift(_) => Ok(Report::default()),
+            Format::Thrift(Protocol::Binary) => {
+                self.into(ThriftSink::<BinaryWriter>::new(snapshot, out))
+            }
+            Format::Thrift(Protocol::Compact) => {
+                self.into(ThriftSink::<CompactWriter>::new(snapshot, out))
+            }
+            Format::Thrift(Protocol::Json) => {
+                self.into(ThriftSink::<WireJsonWriter>::new(snapshot, out))
+            }
         }
     }
 
@@ -126,7 +135,28 @@ impl<'s> Transcoding<'s, '_> {
                 }
                 reader.dropped
             }
-            Format::Thrift(_) => 0,
+            Format::Thrift(protocol) => {
+                let (message, input) = (self.message, self.input);
+                match protocol {
+                    Protocol::Binary => {
+                        let mut reader = ThriftReader::<Binary<'_>>::new(snapshot, options, input)?;
+                        reader.root(message, &mut sink)?;
+                        reader.dropped
+                    }
+                    Protocol::Compact => {
+                        let mut reader =
+                            ThriftReader::<Compact<'_>>::new(snapshot, options, input)?;
+                        reader.root(message, &mut sink)?;
+                        reader.dropped
+                    }
+                    Protocol::Json => {
+                        let mut reader =
+                            ThriftReader::<WireJson<'_>>::new(snapshot, options, input)?;
+                        reader.root(message, &mut sink)?;
+                        reader.dropped
+                    }
+                }
+            }
         };
         Ok(Report { dropped })
     }

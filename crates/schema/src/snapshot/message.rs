@@ -2,7 +2,7 @@
 
 use base::HashMap;
 
-use super::{EnumId, Field, Kind, Label, Snapshot};
+use super::{Field, Kind, Label, Snapshot};
 
 /// Numbers up to this one are found by an array; those above by search.
 const DENSE_MAX: usize = 256;
@@ -108,6 +108,15 @@ impl Message {
         place.ok().and_then(|place| self.fields.get(place))
     }
 
+    /// The field with this id in Thrift.
+    pub(crate) fn field_with_id(&self, id: i16) -> Option<&Field> {
+        let number = u32::try_from(id).ok();
+        let likely = number.and_then(|number| self.field(number));
+        likely
+            .filter(|field| field.id == Some(id))
+            .or_else(|| self.fields.iter().find(|field| field.id == Some(id)))
+    }
+
     /// The field with this name: the one in JSON, or the original.
     #[must_use]
     pub fn field_named(&self, name: &str) -> Option<&Field> {
@@ -209,6 +218,12 @@ impl Enum {
         &self.name
     }
 
+    /// The file that defines it.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Its numbers with their names, aliases left out.
     pub fn values(&self) -> impl Iterator<Item = (i32, &str)> {
         self.values.iter().map(|(number, name)| (*number, &**name))
@@ -234,28 +249,5 @@ impl Enum {
     #[must_use]
     pub fn number_of(&self, name: &str) -> Option<i32> {
         self.numbers.get(name).copied()
-    }
-}
-
-/// The enum of a field's values.
-pub(crate) fn enum_of(kind: Kind) -> Option<EnumId> {
-    match kind {
-        Kind::Enum(id) => Some(id),
-        Kind::Double
-        | Kind::Float
-        | Kind::Int32
-        | Kind::Int64
-        | Kind::Uint32
-        | Kind::Uint64
-        | Kind::Sint32
-        | Kind::Sint64
-        | Kind::Fixed32
-        | Kind::Fixed64
-        | Kind::Sfixed32
-        | Kind::Sfixed64
-        | Kind::Bool
-        | Kind::String
-        | Kind::Bytes
-        | Kind::Message(_) => None,
     }
 }

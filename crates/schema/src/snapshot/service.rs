@@ -41,6 +41,12 @@ impl Service {
         &self.name
     }
 
+    /// The file that defines it.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// What it was defined in.
     #[must_use]
     pub fn origin(&self) -> Origin {

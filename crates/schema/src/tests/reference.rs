@@ -457,3 +457,43 @@ fn changed_json_is_never_taken_when_it_is_no_json() {
     }
     assert!(taken > 100, "{taken}");
 }
+
+#[test]
+fn random_messages_survive_thrift() {
+    use crate::Protocol;
+    let both = Both::new();
+    let random = Random(Rng::seeded(11));
+    let mut survived = 0;
+    for round in 0..600 {
+        let message = random.message(&both.descriptor, 2);
+        let bytes = message.encode_to_vec();
+        let protocols = [Protocol::Binary, Protocol::Compact, Protocol::Json];
+        let thrift = Format::Thrift(protocols[round % 3]);
+        let other = Format::Thrift(protocols[round / 3 % 3]);
+        let there = match both.ours(Format::Protobuf, thrift, &bytes) {
+            Ok(there) => there,
+            // Large unsigned numbers and large field numbers have no place in Thrift.
+            Err(error) => {
+                let cause = error.cause();
+                assert!(
+                    matches!(cause, Cause::Range(_) | Cause::Inexpressible(_)),
+                    "{error}"
+                );
+                continue;
+            }
+        };
+        survived += 1;
+        let there = both
+            .ours(thrift, other, &there)
+            .unwrap_or_else(|e| panic!("{thrift:?} {other:?} {e}"));
+        let back = both.ours(other, Format::Json, &there).unwrap();
+        same(&shape(&back), &shape(&to_json(&message)), "");
+        let json = both.ours(Format::Json, other, &back).unwrap();
+        let again = both.ours(other, Format::Json, &json).unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&again),
+            String::from_utf8_lossy(&back)
+        );
+    }
+    assert!(survived > 150, "{survived}");
+}

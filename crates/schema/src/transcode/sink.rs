@@ -1,5 +1,6 @@
 //! What readers tell and writers hear.
 
+use super::bits::Keys;
 use crate::error::Result;
 use crate::snapshot::{Field, Kind, Message};
 
@@ -44,6 +45,21 @@ impl Scalar<'_> {
             Self::Bool(value) => !value,
             Self::Str(value) => value.is_empty(),
             Self::Bytes(value) => value.is_empty(),
+        }
+    }
+
+    /// What tells keys of one map apart.
+    pub(crate) fn fingerprint(self, names: &base::HashMap<Box<str>, crate::MessageId>) -> u64 {
+        match self {
+            Self::Str(text) => Keys::of_text(names, text.as_bytes()),
+            Self::Bytes(bytes) => Keys::of_text(names, bytes),
+            Self::I32(value) | Self::Enum(value) => i64::from(value).cast_unsigned(),
+            Self::I64(value) => value.cast_unsigned(),
+            Self::U32(value) => u64::from(value),
+            Self::U64(value) => value,
+            Self::Bool(value) => u64::from(value),
+            Self::Double(value) => value.to_bits(),
+            Self::Float(value) => u64::from(value.to_bits()),
         }
     }
 

@@ -308,32 +308,16 @@ impl<'s, 'a> JsonReader<'s, 'a> {
     }
 
     fn key<S: Sink<'s>>(&mut self, field: &'s Field, sink: &mut S) -> Result<u64> {
-        let (value, fingerprint) = match field.kind {
-            Kind::String => {
-                let names = &self.snapshot.message_names;
-                let text = self.tokens.string()?;
-                (Scalar::Str(text), Keys::of_text(names, text.as_bytes()))
-            }
-            Kind::Bool => {
-                let value = match self.tokens.string()? {
-                    "true" => true,
-                    "false" => false,
-                    _ => return Err(self.tokens.error(Cause::Type("\"true\" or \"false\""))),
-                };
-                (Scalar::Bool(value), u64::from(value))
-            }
-            _ => {
-                let value = self.number(field.kind)?;
-                let fingerprint = match value {
-                    Scalar::I32(value) => i64::from(value).cast_unsigned(),
-                    Scalar::I64(value) => value.cast_unsigned(),
-                    Scalar::U32(value) => u64::from(value),
-                    Scalar::U64(value) => value,
-                    _ => return Err(self.tokens.malformed("no key")),
-                };
-                (value, fingerprint)
-            }
+        let value = match field.kind {
+            Kind::String => Scalar::Str(self.tokens.string()?),
+            Kind::Bool => match self.tokens.string()? {
+                "true" => Scalar::Bool(true),
+                "false" => Scalar::Bool(false),
+                _ => return Err(self.tokens.error(Cause::Type("\"true\" or \"false\""))),
+            },
+            _ => self.number(field.kind)?,
         };
+        let fingerprint = value.fingerprint(&self.snapshot.message_names);
         sink.scalar(Place::Key, field, value)?;
         Ok(fingerprint)
     }

@@ -231,7 +231,7 @@ pub(crate) fn write_double(value: f64, out: &mut Output<'_>) -> Result<()> {
 }
 
 /// The same for 32 bits.
-pub(crate) fn write_float(value: f32, out: &mut Output<'_>) -> Result<()> {
+fn write_float(value: f32, out: &mut Output<'_>) -> Result<()> {
     if value.is_finite() {
         let mut buffer = zmij::Buffer::new();
         let text = buffer.format_finite(value);

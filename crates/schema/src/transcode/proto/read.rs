@@ -459,17 +459,7 @@ impl<'w> EntryValue<'w> {
 
 impl Entry<'_, '_> {
     pub(super) fn fingerprint(&self, snapshot: &Snapshot) -> u64 {
-        match self.key {
-            Scalar::Str(text) => Keys::of_text(&snapshot.message_names, text.as_bytes()),
-            Scalar::Bytes(bytes) => Keys::of_text(&snapshot.message_names, bytes),
-            Scalar::I32(value) | Scalar::Enum(value) => i64::from(value).cast_unsigned(),
-            Scalar::I64(value) => value.cast_unsigned(),
-            Scalar::U32(value) => u64::from(value),
-            Scalar::U64(value) => value,
-            Scalar::Bool(value) => u64::from(value),
-            Scalar::Double(value) => value.to_bits(),
-            Scalar::Float(value) => u64::from(value.to_bits()),
-        }
+        self.key.fingerprint(&snapshot.message_names)
     }
 
     fn key_text(&self) -> String {

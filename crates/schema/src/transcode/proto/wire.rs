@@ -150,3 +150,10 @@ impl<'a> Wire<'a> {
         }
     }
 }
+
+impl Wire<'_> {
+    /// Steps over bytes that were looked at; not over the end.
+    pub(crate) fn step(&mut self, count: usize) {
+        self.at += count.min(self.left());
+    }
+}
