@@ -100,6 +100,11 @@ impl Snapshot {
         &self.methods[id.0 as usize]
     }
 
+    /// Key and value of a map's entries.
+    pub(crate) fn entry(&self, map: &Field) -> Option<(&Field, &Field)> {
+        self.message(map.kind.message()?).entry()
+    }
+
     /// All services.
     pub fn services(&self) -> impl Iterator<Item = (ServiceId, &Service)> {
         (0..).map(ServiceId).zip(&self.services)

@@ -41,6 +41,17 @@ pub enum Kind {
     Message(MessageId),
 }
 
+impl Kind {
+    /// The message of a message.
+    #[must_use]
+    pub fn message(self) -> Option<MessageId> {
+        if let Self::Message(id) = self {
+            return Some(id);
+        }
+        None
+    }
+}
+
 /// When a field is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {

@@ -1,6 +1,11 @@
 //! The same messages through `prost-reflect`, a second implementation: what both take they read the
 //! same, and what we write it reads.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "enums of another crate that may grow"
+)]
+
 use base::Rng;
 use prost_reflect::prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
@@ -44,14 +49,14 @@ impl Both {
         )
     }
 
-    fn from_json(&self, json: &[u8]) -> Result<DynamicMessage, serde_json::Error> {
+    fn read_json(&self, json: &[u8]) -> Result<DynamicMessage, serde_json::Error> {
         let mut reader = serde_json::Deserializer::from_slice(json);
         let message = DynamicMessage::deserialize(self.descriptor.clone(), &mut reader)?;
         reader.end()?;
         Ok(message)
     }
 
-    fn from_bytes(
+    fn read_bytes(
         &self,
         bytes: &[u8],
     ) -> Result<DynamicMessage, prost_reflect::prost::DecodeError> {
@@ -335,10 +340,10 @@ fn random_messages_are_the_same_to_both() {
         let ours = both.ours(Format::Protobuf, Format::Json, &bytes).unwrap();
         same(&shape(&ours), &shape(&theirs), "");
         // What we wrote they read, and what they wrote we read, to the same message.
-        let again = both.from_json(&ours).unwrap();
+        let again = both.read_json(&ours).unwrap();
         same(&shape(&to_json(&again)), &shape(&theirs), "");
         let from_theirs = both.ours(Format::Json, Format::Protobuf, &theirs).unwrap();
-        let decoded = both.from_bytes(&from_theirs).unwrap();
+        let decoded = both.read_bytes(&from_theirs).unwrap();
         same(&shape(&to_json(&decoded)), &shape(&theirs), "");
         // And through ourselves alone: JSON to Protobuf and back gives the very bytes.
         let once = both.ours(Format::Json, Format::Protobuf, &ours).unwrap();
@@ -358,7 +363,7 @@ fn pieces_of_messages_behind_each_other_are_merged_as_they_merge_them() {
     for _ in 0..700 {
         let parts = (0..3).map(|_| random.message(&both.descriptor, 2).encode_to_vec());
         let bytes = parts.collect::<Vec<_>>().concat();
-        let merged = both.from_bytes(&bytes).unwrap();
+        let merged = both.read_bytes(&bytes).unwrap();
         // A Value or an Any in two pieces may hold what has no JSON.
         let Ok(theirs) = serde_json::to_vec(&merged) else {
             continue;
@@ -391,7 +396,7 @@ fn changed_bytes_are_read_the_same_or_refused() {
                 _ => bytes.truncate(at),
             }
         }
-        let theirs = both.from_bytes(&bytes);
+        let theirs = both.read_bytes(&bytes);
         let id = both.snapshot.find_message("test.Everything").unwrap();
         let mut ours = Vec::new();
         let (from, to) = (Format::Protobuf, Format::Json);
@@ -443,9 +448,9 @@ fn changed_json_is_never_taken_when_it_is_no_json() {
             taken += 1;
             let value: Result<serde_json::Value, _> = serde_json::from_slice(&json);
             assert!(value.is_ok(), "{}", String::from_utf8_lossy(&json));
-            let ours = shape(&to_json(&both.from_bytes(&bytes).unwrap()));
+            let ours = shape(&to_json(&both.read_bytes(&bytes).unwrap()));
             // They are stricter and laxer in places; where they take it, it means the same.
-            if let Ok(theirs) = both.from_json(&json) {
+            if let Ok(theirs) = both.read_json(&json) {
                 assert_eq!(
                     ours,
                     shape(&to_json(&theirs)),

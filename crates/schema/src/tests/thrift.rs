@@ -408,7 +408,7 @@ fn problems_say_file_and_line() {
         ("wrong", "a.thrift:1: `wrong` begins no definition"),
         (
             "enum E { A = 99999999999 }",
-            "a.thrift:1: a number of 32 bits is missing",
+            "a.thrift:1: a number over 32 bits",
         ),
     ] {
         let found = Loader::new().thrift("a.thrift", text).load().unwrap_err();

@@ -19,10 +19,11 @@ pub(super) enum Token {
 pub(super) struct Lexer<'a> {
     path: &'a str,
     rest: &'a str,
-    line: u32,
+    /// The line of `rest`.
+    end_line: u32,
     next: Token,
     /// The line of `next`.
-    next_line: u32,
+    line: u32,
 }
 
 impl<'a> Lexer<'a> {
@@ -30,16 +31,17 @@ impl<'a> Lexer<'a> {
         let mut lexer = Self {
             path,
             rest: text,
-            line: 1,
+            end_line: 1,
             next: Token::End,
-            next_line: 1,
+            line: 1,
         };
         lexer.take()?;
         Ok(lexer)
     }
 
+    /// The line of the token that comes next.
     pub(super) fn line(&self) -> u32 {
-        self.next_line
+        self.line
     }
 
     pub(super) fn peek(&self) -> &Token {
@@ -47,13 +49,13 @@ impl<'a> Lexer<'a> {
     }
 
     pub(super) fn problem(&self, what: impl Into<String>) -> Problem {
-        Problem::new(self.path, "", what).on_line(self.next_line)
+        Problem::new(self.path, "", what).on_line(self.line)
     }
 
     /// The next token; looks at the one behind it.
     pub(super) fn take(&mut self) -> Result<Token, Problem> {
         self.blanks()?;
-        self.next_line = self.line;
+        self.line = self.end_line;
         let next = self.read()?;
         Ok(std::mem::replace(&mut self.next, next))
     }
@@ -62,7 +64,7 @@ impl<'a> Lexer<'a> {
         let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
         self.rest = rest;
         let lines = taken.bytes().filter(|byte| *byte == b'\n').count();
-        self.line += u32::try_from(lines).unwrap_or(0);
+        self.end_line += u32::try_from(lines).unwrap_or(0);
         taken
     }
 

@@ -407,10 +407,10 @@ impl<'t> Linker<'t> {
         };
         let mut exceptions = Vec::new();
         for field in &it.throws {
-            match self.plain(at, &field.of)? {
-                Plain::Struct(name) => exceptions.push((field.id, field.name.clone(), name)),
-                _ => return Err(format!("throws `{}`, which is no exception", field.name)),
-            }
+            let Plain::Struct(name) = self.plain(at, &field.of)? else {
+                return Err(format!("throws `{}`, which is no exception", field.name));
+            };
+            exceptions.push((field.id, field.name.clone(), name));
         }
         Ok(MethodDraft {
             name: it.name.clone(),

@@ -37,10 +37,10 @@ impl Parser<'_> {
     }
 
     fn text(&mut self) -> Parsed<String> {
-        match self.0.take()? {
-            Token::Text(text) => Ok(text),
-            _ => Err(self.0.problem("a text in quotes is missing")),
-        }
+        let Token::Text(text) = self.0.take()? else {
+            return Err(self.0.problem("a text in quotes is missing"));
+        };
+        Ok(text)
     }
 
     fn eat(&mut self, sign: u8) -> Parsed<bool> {
@@ -111,7 +111,6 @@ impl Parser<'_> {
                 self.annotations()?;
                 let is_union = keyword == "union";
                 file.structs.push(Struct {
-                    line,
                     name,
                     is_union,
                     fields,
@@ -130,11 +129,11 @@ impl Parser<'_> {
         while !self.eat(b'}')? {
             let value = self.word("a name")?;
             if self.eat(b'=')? {
-                next = match self.0.take()? {
-                    Token::Int(number) => i32::try_from(number).ok(),
-                    _ => None,
-                }
-                .ok_or_else(|| self.0.problem("a number of 32 bits is missing"))?;
+                let Token::Int(number) = self.0.take()? else {
+                    return Err(self.0.problem("a number is missing"));
+                };
+                let number = i32::try_from(number);
+                next = number.map_err(|_| self.0.problem("a number over 32 bits"))?;
             }
             self.annotations()?;
             self.separator()?;
@@ -149,11 +148,10 @@ impl Parser<'_> {
         let mut fields = Vec::new();
         while !self.eat(end)? {
             let line = self.0.line();
-            let id = match self.0.peek() {
-                Token::Int(id) => *id,
-                _ => return Err(self.0.problem("a field without an id")),
+            let Token::Int(id) = self.0.peek() else {
+                return Err(self.0.problem("a field without an id"));
             };
-            let id = i16::try_from(id).ok().filter(|id| *id > 0);
+            let id = i16::try_from(*id).ok().filter(|id| *id > 0);
             let id = id.ok_or_else(|| self.0.problem("a field's id is from 1 to 32767"))?;
             self.0.take()?;
             self.expect(b':')?;

@@ -31,7 +31,6 @@ pub(super) struct Field {
 
 #[derive(Clone, Debug)]
 pub(super) struct Struct {
-    pub(super) line: u32,
     pub(super) name: String,
     pub(super) is_union: bool,
     pub(super) fields: Vec<Field>,

@@ -3,7 +3,7 @@
 use super::base64;
 use super::token::Tokens;
 use crate::config::{Options, Unknown};
-use crate::error::{Cause, Error, Limit, Result};
+use crate::error::{Cause, Limit, Result};
 use crate::snapshot::{EnumId, Field, Kind, Label, Message, NO_ONEOF, Snapshot, WellKnown};
 use crate::transcode::bits::{Bits, Keys};
 use crate::transcode::proto::missing;
@@ -138,10 +138,10 @@ impl<'s, 'a> JsonReader<'s, 'a> {
                 Member::Field(field)
             }
             _ => {
-                let name = self.tokens.string().map_err(|error| match error.cause() {
-                    Cause::Type(_) => Error::new(Cause::Malformed("a name is missing")),
-                    _ => error,
-                })?;
+                if self.tokens.peek() != Some(b'"') {
+                    return Err(self.tokens.malformed("a name is missing"));
+                }
+                let name = self.tokens.string()?;
                 match message.field_named(name) {
                     Some(field) => Member::Field(field),
                     None => Member::Unknown(name.to_owned()),
@@ -191,11 +191,11 @@ impl<'s, 'a> JsonReader<'s, 'a> {
 
     /// Whether null is a value of the field's kind.
     fn takes_null(&self, field: &Field) -> bool {
-        match field.kind {
-            Kind::Message(id) => self.snapshot.message(id).known == WellKnown::Value,
-            Kind::Enum(id) => self.snapshot.enumeration(id).null,
-            _ => false,
+        if let Kind::Enum(id) = field.kind {
+            return self.snapshot.enumeration(id).null;
         }
+        let message = field.kind.message().map(|id| self.snapshot.message(id));
+        message.is_some_and(|message| message.known == WellKnown::Value)
     }
 
     /// Whether the next value is the name of an enum's value that is not known and may be left out.
@@ -238,11 +238,7 @@ impl<'s, 'a> JsonReader<'s, 'a> {
     }
 
     pub(super) fn map<S: Sink<'s>>(&mut self, field: &'s Field, sink: &mut S) -> Result<()> {
-        let entry = match field.kind {
-            Kind::Message(id) => self.snapshot.message(id).entry(),
-            _ => None,
-        };
-        let Some((key, value)) = entry else {
+        let Some((key, value)) = self.snapshot.entry(field) else {
             return Err(self.tokens.malformed("no map"));
         };
         self.tokens.expect(b'{', "an object")?;
@@ -308,14 +304,16 @@ impl<'s, 'a> JsonReader<'s, 'a> {
     }
 
     fn key<S: Sink<'s>>(&mut self, field: &'s Field, sink: &mut S) -> Result<u64> {
-        let value = match field.kind {
-            Kind::String => Scalar::Str(self.tokens.string()?),
-            Kind::Bool => match self.tokens.string()? {
+        let value = if field.kind == Kind::String {
+            Scalar::Str(self.tokens.string()?)
+        } else if field.kind == Kind::Bool {
+            match self.tokens.string()? {
                 "true" => Scalar::Bool(true),
                 "false" => Scalar::Bool(false),
                 _ => return Err(self.tokens.error(Cause::Type("\"true\" or \"false\""))),
-            },
-            _ => self.number(field.kind)?,
+            }
+        } else {
+            self.number(field.kind)?
         };
         let fingerprint = value.fingerprint(&self.snapshot.message_names);
         sink.scalar(Place::Key, field, value)?;
@@ -349,7 +347,18 @@ impl<'s, 'a> JsonReader<'s, 'a> {
                 }
                 Scalar::Enum(self.enumeration(id)?)
             }
-            _ => self.number(field.kind)?,
+            Kind::Double
+            | Kind::Float
+            | Kind::Int32
+            | Kind::Int64
+            | Kind::Uint32
+            | Kind::Uint64
+            | Kind::Sint32
+            | Kind::Sint64
+            | Kind::Fixed32
+            | Kind::Fixed64
+            | Kind::Sfixed32
+            | Kind::Sfixed64 => self.number(field.kind)?,
         };
         sink.scalar(place, field, value)
     }

@@ -317,28 +317,28 @@ impl<'s> Sink<'s> for JsonSink<'s, '_> {
 
     fn open_list(&mut self, field: &'s Field) -> Result<()> {
         self.containers.push(self.out.len());
-        match self.known() {
-            WellKnown::No => {
-                self.key(field)?;
-                self.out.byte(b'[')
-            }
-            WellKnown::FieldMask => Ok(()),
-            _ => self.out.byte(b'['),
+        let known = self.known();
+        if known == WellKnown::FieldMask {
+            return Ok(());
         }
+        if known == WellKnown::No {
+            self.key(field)?;
+        }
+        self.out.byte(b'[')
     }
 
     fn close_list(&mut self, field: &'s Field, count: usize) -> Result<()> {
         let start = self.containers.pop();
-        match self.known() {
-            WellKnown::FieldMask => return Ok(()),
-            WellKnown::No => {
-                if let (0, false, Some(start)) = (count, self.options.emit_defaults, start) {
-                    self.out.truncate(start);
-                    return Ok(());
-                }
-                self.note(field);
+        let known = self.known();
+        if known == WellKnown::FieldMask {
+            return Ok(());
+        }
+        if known == WellKnown::No {
+            if let (0, false, Some(start)) = (count, self.options.emit_defaults, start) {
+                self.out.truncate(start);
+                return Ok(());
             }
-            _ => {}
+            self.note(field);
         }
         self.out.byte(b']')
     }

@@ -110,18 +110,16 @@ impl<'s> ProtoReader<'s, '_> {
                 sink.close_list(field, count)
             }
             Label::Map => self.last_entries(field, spans, wire, sink),
-            Label::Single => match field.kind {
-                Kind::Message(_) => {
-                    let bytes = joined(field, spans, wire)?;
-                    self.content(Place::Field, field, &mut Wire::new(&bytes), sink)
+            Label::Single if field.kind.message().is_some() => {
+                let bytes = joined(field, spans, wire)?;
+                self.content(Place::Field, field, &mut Wire::new(&bytes), sink)
+            }
+            Label::Single => match spans.last() {
+                Some(span) => {
+                    let mut wire = wire.nested(span.from, span.to);
+                    self.value(Place::Field, field, &mut wire, sink)
                 }
-                _ => match spans.last() {
-                    Some(span) => {
-                        let mut wire = wire.nested(span.from, span.to);
-                        self.value(Place::Field, field, &mut wire, sink)
-                    }
-                    None => Ok(()),
-                },
+                None => Ok(()),
             },
         }
     }

@@ -321,11 +321,7 @@ impl<'s, 'o> ProtoReader<'s, 'o> {
     ) -> Result<Option<Entry<'s, 'w>>> {
         let mut wire = Wire::new(bytes);
         self.count(&wire)?;
-        let fields = match field.kind {
-            Kind::Message(id) => self.snapshot.message(id).entry(),
-            _ => None,
-        };
-        let Some((key_field, value_field)) = fields else {
+        let Some((key_field, value_field)) = self.snapshot.entry(field) else {
             return Err(wire.error(Cause::Malformed("no entry")));
         };
         let first = |id| self.snapshot.enumeration(id).first;

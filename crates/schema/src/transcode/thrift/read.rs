@@ -221,9 +221,10 @@ impl<'s, 'o, 'a, I: Input<'a>> ThriftReader<'s, 'o, I> {
             WireType::Bool => return self.input.boolean().map(Scalar::Bool),
             WireType::Double => {
                 let value = self.input.double()?;
-                return Ok(match field.kind {
-                    Kind::Float => Scalar::Float(narrow(value)),
-                    _ => Scalar::Double(value),
+                return Ok(if field.kind == Kind::Float {
+                    Scalar::Float(narrow(value))
+                } else {
+                    Scalar::Double(value)
                 });
             }
             WireType::String if field.kind == Kind::Bytes => {
@@ -249,7 +250,15 @@ impl<'s, 'o, 'a, I: Input<'a>> ThriftReader<'s, 'o, I> {
             Kind::Uint32 | Kind::Fixed32 => u32::try_from(number).ok().map(Scalar::U32),
             Kind::Uint64 | Kind::Fixed64 => u64::try_from(number).ok().map(Scalar::U64),
             Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => Some(Scalar::I64(number)),
-            _ => i32::try_from(number).ok().map(Scalar::I32),
+            Kind::Int32
+            | Kind::Sint32
+            | Kind::Sfixed32
+            | Kind::Bool
+            | Kind::Double
+            | Kind::Float
+            | Kind::String
+            | Kind::Bytes
+            | Kind::Message(_) => i32::try_from(number).ok().map(Scalar::I32),
         };
         scalar.ok_or_else(|| self.error(Cause::Range("the field's type")))
     }

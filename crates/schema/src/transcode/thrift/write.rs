@@ -284,16 +284,21 @@ impl<'s, 'o, W: Writer> ThriftSink<'s, 'o, W> {
             WireType::I8 => writer.i8(out, i8::try_from(number).map_err(|_| range("i8"))?, key),
             WireType::I16 => writer.i16(out, i16::try_from(number).map_err(|_| range("i16"))?, key),
             WireType::I32 => writer.i32(out, i32::try_from(number).map_err(|_| range("i32"))?, key),
-            _ => writer.i64(out, number, key),
+            WireType::I64
+            | WireType::Bool
+            | WireType::Double
+            | WireType::String
+            | WireType::Struct
+            | WireType::Map
+            | WireType::Set
+            | WireType::List
+            | WireType::Uuid => writer.i64(out, number, key),
         }
     }
 
     /// Types of key and value.
     fn entry_types(&self, field: &Field) -> (WireType, WireType) {
-        let entry = match field.kind {
-            Kind::Message(id) => self.snapshot.message(id).entry(),
-            _ => None,
-        };
+        let entry = self.snapshot.entry(field);
         entry.map_or((WireType::String, WireType::String), |(key, value)| {
             (key.outer, value.outer)
         })
