@@ -22,6 +22,8 @@ pub mod messages;
 pub mod mutate;
 pub mod produce;
 pub mod sasl;
+pub mod schema;
+pub mod schema_files;
 
 #[cfg(test)]
 mod regressions;
@@ -72,6 +74,8 @@ targets! {
     messages 30_000;
     produce 20_000;
     sasl 1000;
+    schema 3000;
+    schema_files 1500;
 }
 
 /// Plays the seeds of `target`, then `rounds` changed ones; the same ones for the same `rng`.

@@ -90,6 +90,10 @@ pub(crate) trait Sink<'s> {
 
     fn start(&mut self, message: &'s Message) -> Result<()>;
     fn finish(&mut self) -> Result<()>;
+    /// A field of Protobuf that the schema does not know, tag included. Gives whether it is kept.
+    fn unknown(&mut self, _field: &[u8]) -> Result<bool> {
+        Ok(false)
+    }
     /// Forgets everything; from now on nested messages are read through an index too.
     fn restart(&mut self);
 

@@ -35,31 +35,34 @@ impl Tokens<'_> {
         let simple = digits > 0
             && !leading_zero
             && !matches!(bytes.first(), Some(b'0'..=b'9' | b'.' | b'e' | b'E'));
-        let value = if simple {
+        if simple {
             self.at += digits + usize::from(negative);
-            (negative, value)
-        } else {
-            let Some(length) = number_length(self.rest()) else {
-                self.at = from - usize::from(quoted);
-                return Err(if quoted {
-                    self.error(Cause::Type(what))
-                } else {
-                    self.unexpected(what)
-                });
-            };
-            self.at += length;
-            match exact(self.between(from, self.at)) {
-                Some(value) => value,
-                None => return Err(self.error(Cause::Range(what))),
+            if quoted && !self.rest().starts_with(b"\"") {
+                self.at = from - 1;
+                return self.quoted_whole(what);
             }
-        };
-        if quoted {
-            if self.rest().first() != Some(&b'"') {
-                return Err(self.error(Cause::Type(what)));
-            }
-            self.at += 1;
+            self.at += usize::from(quoted);
+            return Ok((negative, value));
         }
-        Ok(value)
+        if quoted {
+            self.at = from - 1;
+            return self.quoted_whole(what);
+        }
+        if number_length(self.rest()).is_none() {
+            return Err(self.unexpected(what));
+        }
+        let value = exact(self.number()?);
+        value.ok_or_else(|| self.error(Cause::Range(what)))
+    }
+
+    /// A whole number in quotes that is written in another way than digits.
+    fn quoted_whole(&mut self, what: &'static str) -> Result<Whole> {
+        let text = self.string()?;
+        if number_length(text.as_bytes()) != Some(text.len()) {
+            return Err(self.error(Cause::Type(what)));
+        }
+        let value = exact(text);
+        value.ok_or_else(|| self.error(Cause::Range(what)))
     }
 
     /// A signed number of `bits` bits.

@@ -96,6 +96,7 @@ impl<'s, 'o> ProtoReader<'s, 'o> {
                 }
                 break;
             }
+            let start = wire.at();
             let tag = wire.tag()?;
             let field = match message.fields.get(next) {
                 Some(field) if field.tag == tag => field,
@@ -106,14 +107,14 @@ impl<'s, 'o> ProtoReader<'s, 'o> {
                 _ => match self.find(message, tag) {
                     Some(field) => field,
                     None => {
-                        self.drop_field(wire, tag)?;
+                        self.unknown(wire, start, tag, sink)?;
                         continue;
                     }
                 },
             };
             next = usize::from(field.index) + 1;
             if self.is_foreign(field, wire) {
-                self.drop_field(wire, tag)?;
+                self.unknown(wire, start, tag, sink)?;
                 continue;
             }
             let new = seen.insert(field.index);
@@ -149,6 +150,21 @@ impl<'s, 'o> ProtoReader<'s, 'o> {
             .enumeration(id)
             .name_of(low_i32(value))
             .is_none()
+    }
+
+    /// Hands over a field that the table does not have.
+    fn unknown<S: Sink<'s>>(
+        &mut self,
+        wire: &mut Wire<'_>,
+        start: usize,
+        tag: u32,
+        sink: &mut S,
+    ) -> Result<()> {
+        self.drop_field(wire, tag)?;
+        if sink.unknown(wire.between(start, wire.at()))? {
+            self.dropped -= 1;
+        }
+        Ok(())
     }
 
     pub(super) fn drop_field(&mut self, wire: &mut Wire<'_>, tag: u32) -> Result<()> {

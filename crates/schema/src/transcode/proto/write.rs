@@ -59,6 +59,11 @@ impl<'s> Sink<'s> for ProtoSink<'_> {
         Ok(())
     }
 
+    fn unknown(&mut self, field: &[u8]) -> Result<bool> {
+        self.out.put(field)?;
+        Ok(true)
+    }
+
     fn restart(&mut self) {
         self.out.clear();
         self.marks.clear();
