@@ -3,7 +3,7 @@
 /// What a message may cost. Each limit is compared before anything is allocated for what it bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Messages, lists and maps inside each other.
+    /// Messages inside each other; a list of `google.protobuf.Value` is one too.
     pub depth_max: u32,
     /// Bytes of the input.
     pub input_bytes_max: usize,

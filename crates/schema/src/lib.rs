@@ -3,13 +3,12 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`load`] | from files and descriptor sets to a [`Snapshot`], with every problem named |
-//! | [`snapshot`] | messages, enums, services and methods of one version, by index; immutable |
-//! | [`compat`] | what a new snapshot breaks for those who have the old one |
-//! | [`transcode`] | JSON, Protobuf and Thrift's three protocols, each into each, in one pass |
-//! | [`thrift`] | what is around a struct in Thrift: a call's header, the parts of a reply |
-//! | [`config`] | limits and choices of transcoding |
-//! | [`error`] | why a message was not transcoded, and where in it |
+//! | `load` | from files and descriptor sets to a [`Snapshot`], with every problem named |
+//! | `snapshot` | messages, enums, services and methods of one version, by index; immutable |
+//! | `compat` | what a new snapshot breaks for those who have the old one |
+//! | `transcode` | JSON, Protobuf and Thrift's three protocols, each into each, in one pass |
+//! | `config` | limits and choices of transcoding |
+//! | `error` | why a message was not transcoded, and where in it |
 //!
 //! No I/O, no async, no protocol: whoever has bytes and a snapshot gets bytes. Every limit of
 //! [`Limits`] is compared before anything is allocated for what it bounds; recursion is as deep as
