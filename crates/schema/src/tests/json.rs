@@ -53,120 +53,183 @@ fn cause(json: &str) -> Cause {
     }
 }
 
+/// What is given, and what comes back.
+const CANONICAL: &[(&str, &str)] = &[
+    ("{}", "{}"),
+    (" { } ", "{}"),
+    (
+        r#"{"anInt32":1,"an_int64":"2"}"#,
+        r#"{"anInt32":1,"anInt64":"2"}"#,
+    ),
+    (
+        r#"{"anInt32":0,"aString":"","aBool":false,"nesteds":[]}"#,
+        "{}",
+    ),
+    (
+        r#"{"anInt32":"1e2","aUint64":18446744073709551615}"#,
+        r#"{"anInt32":100,"aUint64":"18446744073709551615"}"#,
+    ),
+    (
+        r#"{"aDouble":"NaN","aFloat":"-Infinity"}"#,
+        r#"{"aDouble":"NaN","aFloat":"-Infinity"}"#,
+    ),
+    (
+        r#"{"aDouble":1.0,"aFloat":0.1}"#,
+        r#"{"aDouble":1,"aFloat":0.1}"#,
+    ),
+    (r#"{"aDouble":-0.0}"#, r#"{"aDouble":-0}"#),
+    (r#"{"someBytes":"-_8"}"#, r#"{"someBytes":"+/8="}"#),
+    (r#"{"aColor":1}"#, r#"{"aColor":"RED"}"#),
+    (r#"{"aColor":"CRIMSON"}"#, r#"{"aColor":"RED"}"#),
+    (r#"{"aColor":99}"#, r#"{"aColor":99}"#),
+    (
+        r#"{"maybeInt32":0,"maybeString":""}"#,
+        r#"{"maybeInt32":0,"maybeString":""}"#,
+    ),
+    (r#"{"nested":null,"anInt32":null,"int32s":null}"#, "{}"),
+    (r#"{"chosenUint32":0}"#, r#"{"chosenUint32":0}"#),
+    (r#"{"chosenNull":null}"#, r#"{"chosenNull":null}"#),
+    (
+        r#"{"chosenString":null,"chosenUint32":1}"#,
+        r#"{"chosenUint32":1}"#,
+    ),
+    (
+        r#"{"aString":"\u0041\ud83d\ude00\n\u0001\/\""}"#,
+        "{\"aString\":\"A\u{1F600}\\n\\u0001/\\\"\"}",
+    ),
+    (
+        r#"{"doublesByBool":{"true":1.5,"false":0}}"#,
+        r#"{"doublesByBool":{"true":1.5,"false":0}}"#,
+    ),
+    (
+        r#"{"nestedByInt32":{"-1":{"anInt32":3},"5":{}}}"#,
+        r#"{"nestedByInt32":{"-1":{"anInt32":3},"5":{}}}"#,
+    ),
+    (
+        r#"{"aTimestamp":"1970-01-01T02:00:00.5+02:00"}"#,
+        r#"{"aTimestamp":"1970-01-01T00:00:00.500Z"}"#,
+    ),
+    (r#"{"aDuration":"-1.5s"}"#, r#"{"aDuration":"-1.500s"}"#),
+    (r#"{"aMask":"fooBar,a.bC"}"#, r#"{"aMask":"fooBar,a.bC"}"#),
+    (r#"{"aMask":""}"#, r#"{"aMask":""}"#),
+    (r#"{"aValue":null}"#, r#"{"aValue":null}"#),
+    (
+        r#"{"aValue":{"a":[1,"b",true,null,{}]}}"#,
+        r#"{"aValue":{"a":[1,"b",true,null,{}]}}"#,
+    ),
+    (
+        r#"{"aStruct":{},"aList":[]}"#,
+        r#"{"aStruct":{},"aList":[]}"#,
+    ),
+    (
+        r#"{"wrappedInt64":"0","wrappedString":""}"#,
+        r#"{"wrappedInt64":"0","wrappedString":""}"#,
+    ),
+    (r#"{"wrappedInt64":null}"#, "{}"),
+    (r#"{"wrappedInt32s":[0,7]}"#, r#"{"wrappedInt32s":[0,7]}"#),
+    (
+        r#"{"values":{"a":null,"b":1}}"#,
+        r#"{"values":{"a":null,"b":1}}"#,
+    ),
+    (r#"{"anEmpty":{}}"#, r#"{"anEmpty":{}}"#),
+    (r#"{"anAny":{}}"#, r#"{"anAny":{}}"#),
+    (
+        r#"{"anAny":{"anInt32":5,"@type":"x/test.Everything"}}"#,
+        r#"{"anAny":{"@type":"x/test.Everything","anInt32":5}}"#,
+    ),
+    (
+        r#"{"anAny":{"value":"1.5s","@type":"x/google.protobuf.Duration"}}"#,
+        r#"{"anAny":{"@type":"x/google.protobuf.Duration","value":"1.500s"}}"#,
+    ),
+    (
+        r#"{"anAny":{"@type":"x/google.protobuf.Any","value":{"@type":"x/google.protobuf.Empty"}}}"#,
+        r#"{"anAny":{"@type":"x/google.protobuf.Any","value":{"@type":"x/google.protobuf.Empty"}}}"#,
+    ),
+    // What some others write for it.
+    (
+        r#"{"anAny":{"@type":"x/google.protobuf.Empty","value":{}}}"#,
+        r#"{"anAny":{"@type":"x/google.protobuf.Empty"}}"#,
+    ),
+    (r#"{"other name \"x\"":1}"#, r#"{"other name \"x\"":1}"#),
+    (r#"{"renamed":1}"#, r#"{"other name \"x\"":1}"#),
+    (r#"{"unpacked":[1,2]}"#, r#"{"unpacked":[1,2]}"#),
+    (
+        r#"{"farthest":1,"farAway":"x"}"#,
+        r#"{"farthest":1,"farAway":"x"}"#,
+    ),
+    (
+        r#"{"anInt64":9223372036854774784.0}"#,
+        r#"{"anInt64":"9223372036854774784"}"#,
+    ),
+];
+
 #[test]
 fn values_come_back_in_their_canonical_form() {
-    for (given, canonical) in [
-        ("{}", "{}"),
-        (" { } ", "{}"),
-        (
-            r#"{"anInt32":1,"an_int64":"2"}"#,
-            r#"{"anInt32":1,"anInt64":"2"}"#,
-        ),
-        (
-            r#"{"anInt32":0,"aString":"","aBool":false,"nesteds":[]}"#,
-            "{}",
-        ),
-        (
-            r#"{"anInt32":"1e2","aUint64":18446744073709551615}"#,
-            r#"{"anInt32":100,"aUint64":"18446744073709551615"}"#,
-        ),
-        (
-            r#"{"aDouble":"NaN","aFloat":"-Infinity"}"#,
-            r#"{"aDouble":"NaN","aFloat":"-Infinity"}"#,
-        ),
-        (
-            r#"{"aDouble":1.0,"aFloat":0.1}"#,
-            r#"{"aDouble":1,"aFloat":0.1}"#,
-        ),
-        (r#"{"aDouble":-0.0}"#, r#"{"aDouble":-0}"#),
-        (r#"{"someBytes":"-_8"}"#, r#"{"someBytes":"+/8="}"#),
-        (r#"{"aColor":1}"#, r#"{"aColor":"RED"}"#),
-        (r#"{"aColor":"CRIMSON"}"#, r#"{"aColor":"RED"}"#),
-        (r#"{"aColor":99}"#, r#"{"aColor":99}"#),
-        (
-            r#"{"maybeInt32":0,"maybeString":""}"#,
-            r#"{"maybeInt32":0,"maybeString":""}"#,
-        ),
-        (r#"{"nested":null,"anInt32":null,"int32s":null}"#, "{}"),
-        (r#"{"chosenUint32":0}"#, r#"{"chosenUint32":0}"#),
-        (r#"{"chosenNull":null}"#, r#"{"chosenNull":null}"#),
-        (
-            r#"{"chosenString":null,"chosenUint32":1}"#,
-            r#"{"chosenUint32":1}"#,
-        ),
-        (
-            r#"{"aString":"\u0041\ud83d\ude00\n\u0001\/\""}"#,
-            "{\"aString\":\"A\u{1F600}\\n\\u0001/\\\"\"}",
-        ),
-        (
-            r#"{"doublesByBool":{"true":1.5,"false":0}}"#,
-            r#"{"doublesByBool":{"true":1.5,"false":0}}"#,
-        ),
-        (
-            r#"{"nestedByInt32":{"-1":{"anInt32":3},"5":{}}}"#,
-            r#"{"nestedByInt32":{"-1":{"anInt32":3},"5":{}}}"#,
-        ),
-        (
-            r#"{"aTimestamp":"1970-01-01T02:00:00.5+02:00"}"#,
-            r#"{"aTimestamp":"1970-01-01T00:00:00.500Z"}"#,
-        ),
-        (r#"{"aDuration":"-1.5s"}"#, r#"{"aDuration":"-1.500s"}"#),
-        (r#"{"aMask":"fooBar,a.bC"}"#, r#"{"aMask":"fooBar,a.bC"}"#),
-        (r#"{"aMask":""}"#, r#"{"aMask":""}"#),
-        (r#"{"aValue":null}"#, r#"{"aValue":null}"#),
-        (
-            r#"{"aValue":{"a":[1,"b",true,null,{}]}}"#,
-            r#"{"aValue":{"a":[1,"b",true,null,{}]}}"#,
-        ),
-        (
-            r#"{"aStruct":{},"aList":[]}"#,
-            r#"{"aStruct":{},"aList":[]}"#,
-        ),
-        (
-            r#"{"wrappedInt64":"0","wrappedString":""}"#,
-            r#"{"wrappedInt64":"0","wrappedString":""}"#,
-        ),
-        (r#"{"wrappedInt64":null}"#, "{}"),
-        (r#"{"wrappedInt32s":[0,7]}"#, r#"{"wrappedInt32s":[0,7]}"#),
-        (
-            r#"{"values":{"a":null,"b":1}}"#,
-            r#"{"values":{"a":null,"b":1}}"#,
-        ),
-        (r#"{"anEmpty":{}}"#, r#"{"anEmpty":{}}"#),
-        (r#"{"anAny":{}}"#, r#"{"anAny":{}}"#),
-        (
-            r#"{"anAny":{"anInt32":5,"@type":"x/test.Everything"}}"#,
-            r#"{"anAny":{"@type":"x/test.Everything","anInt32":5}}"#,
-        ),
-        (
-            r#"{"anAny":{"value":"1.5s","@type":"x/google.protobuf.Duration"}}"#,
-            r#"{"anAny":{"@type":"x/google.protobuf.Duration","value":"1.500s"}}"#,
-        ),
-        (
-            r#"{"anAny":{"@type":"x/google.protobuf.Any","value":{"@type":"x/google.protobuf.Empty"}}}"#,
-            r#"{"anAny":{"@type":"x/google.protobuf.Any","value":{"@type":"x/google.protobuf.Empty"}}}"#,
-        ),
-        // What some others write for it.
-        (
-            r#"{"anAny":{"@type":"x/google.protobuf.Empty","value":{}}}"#,
-            r#"{"anAny":{"@type":"x/google.protobuf.Empty"}}"#,
-        ),
-        (r#"{"other name \"x\"":1}"#, r#"{"other name \"x\"":1}"#),
-        (r#"{"renamed":1}"#, r#"{"other name \"x\"":1}"#),
-        (r#"{"unpacked":[1,2]}"#, r#"{"unpacked":[1,2]}"#),
-        (
-            r#"{"farthest":1,"farAway":"x"}"#,
-            r#"{"farthest":1,"farAway":"x"}"#,
-        ),
-        (
-            r#"{"anInt64":9223372036854774784.0}"#,
-            r#"{"anInt64":"9223372036854774784"}"#,
-        ),
-    ] {
+    for (given, canonical) in CANONICAL {
         // Fields come in the order in which they were given.
-        assert_eq!(round(given), canonical, "{given}");
+        assert_eq!(round(given), *canonical, "{given}");
     }
 }
+
+/// Values of another type than the field.
+const OF_ANOTHER_TYPE: &[&str] = &[
+    "[]",
+    "1",
+    r#"{"anInt32":true}"#,
+    r#"{"anInt32":"a"}"#,
+    r#"{"anInt32":{}}"#,
+    r#"{"aString":1}"#,
+    r#"{"aBool":"true"}"#,
+    r#"{"aBool":1}"#,
+    r#"{"int32s":{}}"#,
+    r#"{"int32s":[null]}"#,
+    r#"{"nesteds":[null]}"#,
+    r#"{"nestedByInt32":{"1":null}}"#,
+    r#"{"someBytes":"%"}"#,
+    r#"{"aTimestamp":"x"}"#,
+    r#"{"aTimestamp":1}"#,
+    r#"{"aDouble":"nan"}"#,
+    r#"{"aDouble":""}"#,
+    r#"{"aMask":"a_b"}"#,
+    r#"{"doublesByBool":{"x":1}}"#,
+    r#"{"nestedByInt32":{"x":{}}}"#,
+    r#"{"aColor":true}"#,
+];
+
+/// Numbers that the field does not hold.
+const OUT_OF_RANGE: &[&str] = &[
+    r#"{"anInt32":2147483648}"#,
+    r#"{"anInt32":1.5}"#,
+    r#"{"aUint32":-1}"#,
+    r#"{"aUint64":18446744073709551616}"#,
+    r#"{"anInt64":"9223372036854775808"}"#,
+    r#"{"aFloat":3.502823e38}"#,
+    r#"{"aDouble":1e400}"#,
+    r#"{"aDuration":"315576000001s"}"#,
+];
+
+/// What is no JSON.
+const NO_JSON: &[&str] = &[
+    "",
+    "{",
+    "}",
+    r#"{"a"#,
+    r#"{"anInt32":1"#,
+    r#"{"anInt32":1,}"#,
+    r#"{"anInt32" 1}"#,
+    r#"{anInt32:1}"#,
+    r#"{"int32s":[1,]}"#,
+    r#"{"int32s":[1 2]}"#,
+    "{} {}",
+    r#"{"anInt32":1}}"#,
+    "{\"aString\":\"\n\"}",
+    r#"{"aString":"\x"}"#,
+    r#"{"aString":"\ud800"}"#,
+    r#"{"aString":"\udc00\ud800"}"#,
+    r#"{"aBool":tru}"#,
+    r#"{"anInt32":nul}"#,
+    r#"{'anInt32':1}"#,
+];
 
 #[test]
 fn what_is_wrong_is_named() {
@@ -191,64 +254,13 @@ fn what_is_wrong_is_named() {
             cause(json)
         )
     };
-    for json in [
-        "[]",
-        "1",
-        r#"{"anInt32":true}"#,
-        r#"{"anInt32":"a"}"#,
-        r#"{"anInt32":{}}"#,
-        r#"{"aString":1}"#,
-        r#"{"aBool":"true"}"#,
-        r#"{"aBool":1}"#,
-        r#"{"int32s":{}}"#,
-        r#"{"int32s":[null]}"#,
-        r#"{"nesteds":[null]}"#,
-        r#"{"nestedByInt32":{"1":null}}"#,
-        r#"{"someBytes":"%"}"#,
-        r#"{"aTimestamp":"x"}"#,
-        r#"{"aTimestamp":1}"#,
-        r#"{"aDouble":"nan"}"#,
-        r#"{"aDouble":""}"#,
-        r#"{"aMask":"a_b"}"#,
-        r#"{"doublesByBool":{"x":1}}"#,
-        r#"{"nestedByInt32":{"x":{}}}"#,
-        r#"{"aColor":true}"#,
-    ] {
+    for json in OF_ANOTHER_TYPE {
         type_error(json);
     }
-    for json in [
-        r#"{"anInt32":2147483648}"#,
-        r#"{"anInt32":1.5}"#,
-        r#"{"aUint32":-1}"#,
-        r#"{"aUint64":18446744073709551616}"#,
-        r#"{"anInt64":"9223372036854775808"}"#,
-        r#"{"aFloat":3.502823e38}"#,
-        r#"{"aDouble":1e400}"#,
-        r#"{"aDuration":"315576000001s"}"#,
-    ] {
+    for json in OUT_OF_RANGE {
         range(json);
     }
-    for json in [
-        "",
-        "{",
-        "}",
-        r#"{"a"#,
-        r#"{"anInt32":1"#,
-        r#"{"anInt32":1,}"#,
-        r#"{"anInt32" 1}"#,
-        r#"{anInt32:1}"#,
-        r#"{"int32s":[1,]}"#,
-        r#"{"int32s":[1 2]}"#,
-        "{} {}",
-        r#"{"anInt32":1}}"#,
-        "{\"aString\":\"\n\"}",
-        r#"{"aString":"\x"}"#,
-        r#"{"aString":"\ud800"}"#,
-        r#"{"aString":"\udc00\ud800"}"#,
-        r#"{"aBool":tru}"#,
-        r#"{"anInt32":nul}"#,
-        r#"{'anInt32':1}"#,
-    ] {
+    for json in NO_JSON {
         malformed(json);
     }
     assert_eq!(cause(r#"{"nope":1}"#), Cause::UnknownField("nope".into()));
@@ -284,6 +296,10 @@ fn what_is_wrong_is_named() {
         cause(r#"{"anAny":{"@type":"x/google.protobuf.Duration"}}"#),
         Cause::Missing("value".into())
     );
+}
+
+#[test]
+fn a_text_that_is_no_utf_8_is_refused() {
     let bytes = b"{\"aString\":\"\xff\"}";
     let error = transcode(
         &everything(),
@@ -381,7 +397,7 @@ fn choices_of_the_form_are_followed() {
 }
 
 #[test]
-fn every_limit_holds_on_both_sides() {
+fn depth_is_limited_on_both_sides() {
     let with = |limits| Options {
         limits,
         ..Options::default()
@@ -417,7 +433,18 @@ fn every_limit_holds_on_both_sides() {
         *there(&unknown, &ignore).unwrap_err().cause(),
         Cause::Over(Limit::Depth)
     );
+}
 
+#[test]
+fn every_other_limit_holds_on_both_sides() {
+    let with = |limits| Options {
+        limits,
+        ..Options::default()
+    };
+    let over = |json: &str, limits: Limits| match there(json, &with(limits)) {
+        Err(error) => error.cause().clone(),
+        Ok(_) => panic!("{json} was taken"),
+    };
     let two = Limits {
         elements_max: 2,
         ..Limits::default()

@@ -163,13 +163,6 @@ fn editions_come_as_descriptor_sets() {
     assert!(found[0].contains("edition"), "{found:?}");
     // name, package, a message M with field 1 `a` of type int32, syntax `editions`, edition 2023.
     let field = [0x0a, 1, b'a', 0x18, 1, 0x20, 1, 0x28, 5, 0x52, 1, b'a'];
-    let closed_field = [
-        &field[..3],
-        &[0x18, 2, 0x20, 3, 0x28, 5, 0x42, 3, 0xaa, 1, 0x00][..],
-        &[],
-    ]
-    .concat();
-    let _ = closed_field;
     let message = [&[0x0a, 1, b'M', 0x12, 12][..], &field].concat();
     let file = [
         &[0x0a, 7][..],

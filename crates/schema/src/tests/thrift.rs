@@ -281,6 +281,12 @@ fn what_thrift_forbids_is_an_error() {
     ));
     assert_eq!(fails(r#"{"needed":"","anI8":128}"#), Cause::Range("i8"));
     assert_eq!(fails(r#"{"needed":"","aUuid":"x"}"#), Cause::Type("a uuid"));
+}
+
+#[test]
+fn what_no_writer_of_thrift_writes_is_refused() {
+    let snapshot = snapshot();
+    let binary = Format::Thrift(Protocol::Binary);
     let read = |bytes: &[u8]| {
         let done = transcode(
             &snapshot,
