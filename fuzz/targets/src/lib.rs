@@ -74,8 +74,8 @@ targets! {
     messages 30_000;
     produce 20_000;
     sasl 1000;
-    schema 3000;
-    schema_files 1500;
+    schema 40_000;
+    schema_files 5000;
 }
 
 /// Plays the seeds of `target`, then `rounds` changed ones; the same ones for the same `rng`.

@@ -271,6 +271,9 @@ fn what_thrift_forbids_is_an_error() {
         done.unwrap_err().cause().clone()
     };
     assert_eq!(fails("{}"), Cause::Missing("needed".into()));
+    // The key of an entry that has none would be a point without its numbers.
+    let entry = r#"{"needed":"","byPoint":[{"value":"p"}]}"#;
+    assert_eq!(fails(entry), Cause::Missing("key".into()));
     assert_eq!(
         fails(r#"{"needed":"","point":{"x":1}}"#),
         Cause::Missing("y".into())

@@ -235,6 +235,10 @@ impl<'s, 'o, W: Writer> ThriftSink<'s, 'o, W> {
                     self.close_list(field, 0)?;
                 }
                 (Some(zero), _) => self.scalar(Place::Field, field, zero)?,
+                (None, Kind::Message(id)) if self.snapshot.message(id).demanding => {
+                    let name = field.name.as_ref().to_owned();
+                    return Err(Error::new(Cause::Missing(name)));
+                }
                 (None, Kind::Message(id)) => {
                     self.open(Place::Field, field, self.snapshot.message(id))?;
                     self.close(field)?;
