@@ -23,6 +23,8 @@ pub mod messages;
 pub mod mutate;
 pub mod produce;
 pub mod sasl;
+pub mod schema;
+pub mod schema_files;
 pub mod sqs;
 
 #[cfg(test)]
@@ -76,6 +78,8 @@ targets! {
     produce 20_000;
     sasl 1000;
     sqs 150;
+    schema 40_000;
+    schema_files 5000;
 }
 
 /// Plays the seeds of `target`, then `rounds` changed ones; the same ones for the same `rng`.
