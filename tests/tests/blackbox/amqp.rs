@@ -53,7 +53,10 @@ fn known() -> BTreeSet<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/protocols/amqp.md");
     let page = std::fs::read_to_string(page).unwrap();
     let (_, table) = page.split_once("| file | test | why |").unwrap();
-    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
     let name = |row: &str| row.split('|').nth(2).unwrap().trim().to_owned();
     rows.map(name).collect()
 }
@@ -95,7 +98,10 @@ fn the_suite_of_amqplib_passes_but_for_what_the_table_names() {
     let output = command.stderr(Stdio::inherit()).output().unwrap();
     let tap = String::from_utf8_lossy(&output.stdout);
     let (failed, total) = failed(&tap);
-    report("amqplib's suite", &format!("{} of {total}", total - failed.len()));
+    report(
+        "amqplib's suite",
+        &format!("{} of {total}", total - failed.len()),
+    );
     assert_eq!(total, SUITE, "{tap}");
     assert_eq!(failed, known(), "{tap}");
 }
