@@ -88,3 +88,6 @@ impl Admin {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

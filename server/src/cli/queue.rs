@@ -237,8 +237,8 @@ pub(super) async fn run(command: Command, mut api: Api) -> Result<(), Failure> {
         Command::Describe(name) => describe(&name, &mut api).await,
         Command::Create(create) => {
             let settings = create.settings();
-            let answer = api.call(Method::PUT, &create.name.path(), Some(&settings));
-            let answer = answer.await?;
+            let path = create.name.path();
+            let answer = api.call(Method::PUT, &path, Some(&settings)).await?;
             api.done(
                 &answer,
                 format_args!("queue {} is there", create.name.queue),
