@@ -137,7 +137,6 @@ impl From<store::Error> for Failure {
             | E::Removed(_)
             | E::NotAtomic(_)
             | E::Batch(_)
-            | E::NotAtomic(_)
             | E::OutOfRange { .. } => Exit::Failure,
         };
         Self::new(exit, error.to_string())

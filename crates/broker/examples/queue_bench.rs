@@ -62,8 +62,8 @@ impl Machine {
     async fn stop(self) -> Result<(), Box<dyn std::error::Error>> {
         self.broker.close().await?;
         self.broker.release();
-        self.tasks.signal();
         drop(self.broker);
+        self.tasks.shut_down(Duration::from_secs(20)).await;
         self.tasks.join_threads();
         Ok(())
     }

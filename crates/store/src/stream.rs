@@ -2,16 +2,16 @@
 //! committer's queue; the flusher moves them to segments later. Readers see what is durable.
 
 mod group;
+mod place;
 mod read;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use base::{Offset, StreamId};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
-use crate::batch::{self, BatchHeader, PLACE_LEN};
 use crate::commit::{Append, Work};
 use crate::compact::Pins;
 use crate::config::{Durability, StreamConfig};
@@ -21,8 +21,8 @@ use crate::segment::Segment;
 use crate::store;
 use crate::tail::{Chunk, Tail};
 use crate::wait::{Listener, Mark};
-use crate::wal;
 
+use self::place::{parse, place};
 pub use group::GroupAppend;
 pub use read::{Headers, Read};
 
@@ -547,53 +547,6 @@ impl Stream {
             .lock()
             .clone()
             .map(|(at, blob)| (Offset(at), blob))
-    }
-}
-
-/// The batches in `batches`, each with its header.
-pub(crate) fn parse(
-    batches: Bytes,
-    options: AppendOptions,
-) -> Result<Vec<(BatchHeader, BytesMut)>, Error> {
-    let mut rest = batches;
-    let mut parsed = Vec::with_capacity(1);
-    while !rest.is_empty() {
-        let header = BatchHeader::parse(&rest)?;
-        if header.total_len() > rest.len() {
-            return Err(batch::BatchError::Short.into());
-        }
-        // A start would take it for damage.
-        if header.total_len() > wal::PAYLOAD_MAX as usize {
-            return Err(batch::BatchError::Length(i64::from(header.length)).into());
-        }
-        let batch = rest.split_to(header.total_len());
-        // A copy: what came is a part of what a client has sent at once, all of which would stay as
-        // long as this batch does.
-        let batch = match options.log_append_time {
-            Some(at) => batch::with_append_time(&batch, at)
-                .try_into_mut()
-                .unwrap_or_else(|shared| BytesMut::from(&shared[..])),
-            None => BytesMut::from(&batch[..]),
-        };
-        parsed.push((header, batch));
-    }
-    Ok(parsed)
-}
-
-/// The chunk of a batch at `base`.
-fn place(base: u64, header: &BatchHeader, mut batch: BytesMut, options: AppendOptions) -> Chunk {
-    let head = batch::place(base, header.length, options.epoch);
-    if let Some(place) = batch.first_chunk_mut::<PLACE_LEN>() {
-        *place = head;
-    }
-    let batch = batch.freeze();
-    let records = u64::try_from(header.last_offset_delta).unwrap_or(0) + 1;
-    Chunk {
-        base,
-        next: base + records,
-        max_timestamp: options.log_append_time.unwrap_or(header.max_timestamp),
-        head: batch.slice(..PLACE_LEN),
-        body: batch.slice(PLACE_LEN..),
     }
 }
 

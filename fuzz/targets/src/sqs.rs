@@ -68,19 +68,26 @@ fn open() -> (Engine, Net, Listener) {
     (engine, net, listener.unwrap().unwrap())
 }
 
+/// A POST to a path, with more headers and a body.
+fn post(path: &str, more: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}");
+    format!("{head}content-length: {length}\r\n\r\n{body}").into_bytes()
+}
+
 /// A request of each kind, in both protocols.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
-    let with = |path: &str, more: &str, body: &str| {
-        let length = body.len();
-        format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}content-length: {length}\r\n\r\n{body}"
-        )
-    };
+    let mut seeds = in_json();
+    seeds.extend(in_query());
+    seeds
+}
+
+fn in_json() -> Vec<Vec<u8>> {
     let json = |action: &str, body: &str| {
-        with("/", &format!("x-amz-target: AmazonSQS.{action}\r\n"), body)
+        post("/", &format!("x-amz-target: AmazonSQS.{action}\r\n"), body)
     };
-    let requests = [
+    vec![
         json(
             "CreateQueue",
             r#"{"QueueName":"q","Attributes":{"VisibilityTimeout":"1"},"tags":{"a":"b"}}"#,
@@ -129,22 +136,26 @@ pub fn seeds() -> Vec<Vec<u8>> {
             "ListMessageMoveTasks",
             r#"{"SourceArn":"arn:aws:sqs:us-east-1:0:q"}"#,
         ),
-        with(
+    ]
+}
+
+fn in_query() -> Vec<Vec<u8>> {
+    vec![
+        post(
             "/",
             "",
             "Action=CreateQueue&QueueName=r&Attribute.1.Name=DelaySeconds&Attribute.1.Value=1&Tag.1.Key=a&Tag.1.Value=b",
         ),
-        with(
+        post(
             "/0/q",
             "",
             "Action=SendMessage&MessageBody=a%26&MessageAttribute.1.Name=n&MessageAttribute.1.Value.DataType=String&MessageAttribute.1.Value.StringValue=v",
         ),
-        with("/0/q?Action=ReceiveMessage&AttributeName.1=All", "", ""),
-        with(
+        post("/0/q?Action=ReceiveMessage&AttributeName.1=All", "", ""),
+        post(
             "/0/q",
             "authorization: AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0\r\n",
             "Action=ListQueues&MaxResults=1",
         ),
-    ];
-    requests.map(String::into_bytes).to_vec()
+    ]
 }

@@ -142,6 +142,23 @@ pub struct Settle {
     pub(crate) outcome: Outcome,
 }
 
+/// Settlements that are to be carried out. Where they are not, whatever the reason, the deliveries
+/// go back to their queues.
+#[derive(Debug)]
+pub(crate) struct Unsettled(pub(crate) Vec<Settle>);
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        let outcome = Outcome::Release {
+            counted: true,
+            delay: None,
+        };
+        for settle in self.0.drain(..) {
+            let _ = settle.queue.settle(&settle.receipts, outcome);
+        }
+    }
+}
+
 /// `basic.consume` with what its channel adds.
 #[derive(Debug)]
 pub struct Consume {
@@ -165,8 +182,8 @@ pub struct Commit {
     pub(crate) scope: Arc<Scope>,
     pub(crate) messages: Vec<Publish>,
     /// What the messages weigh.
-    pub(crate) charges: Vec<Charge>,
-    pub(crate) settles: Vec<Settle>,
+    pub(crate) charge: Option<Charge>,
+    pub(crate) settles: Unsettled,
     pub(crate) reply_token: Option<Name>,
     pub(crate) hold: Hold,
 }

@@ -7,12 +7,14 @@ use crate::error::Code;
 
 /// `method="queue.declare"`.
 type ByMethod = [(&'static str, &'static str); 1];
+/// `code="NOT_FOUND"`.
+type ByCode = [(&'static str, &'static str); 1];
 
 /// The head's metrics.
 #[derive(Clone, Debug)]
 pub(crate) struct AmqpMetrics {
     methods: Family<ByMethod, Counter>,
-    failures: Family<ByMethod, Counter>,
+    failures: Family<ByCode, Counter>,
     pub(crate) connections: Gauge,
     pub(crate) channels: Gauge,
     pub(crate) published: Counter,
@@ -30,15 +32,16 @@ impl AmqpMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let counter = |name: &str, help: &str| metrics.register(name, help, Counter::default());
         let gauge = |name: &str, help: &str| metrics.register(name, help, Gauge::default());
-        let family = |name: &str, help: &str| metrics.register(name, help, Family::default());
         Self {
-            methods: family(
+            methods: metrics.register(
                 "amqp_methods",
                 "Methods but for publishes and acknowledgements",
+                Family::default(),
             ),
-            failures: family(
+            failures: metrics.register(
                 "amqp_failures",
                 "Channels and connections closed for an error",
+                Family::default(),
             ),
             connections: gauge("amqp_connections", "Connections"),
             channels: gauge("amqp_channels", "Channels"),

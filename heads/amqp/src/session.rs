@@ -416,8 +416,10 @@ impl AmqpSession {
         let Some(channel) = self.channels.get_mut(&number) else {
             return;
         };
-        let old = std::mem::replace(channel, Channel::new(self.nowhere.clone()));
+        let mut old = std::mem::replace(channel, Channel::new(self.nowhere.clone()));
         self.unfinished -= content::weight(&old);
+        // What a transaction has settled is not settled when it does not end.
+        old.roll_back();
         self.cancels.extend(old.cancels.iter().copied());
         let lanes = old.consumers.values().map(|consumer| consumer.lane);
         self.cancels.extend(lanes);

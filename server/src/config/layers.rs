@@ -214,7 +214,9 @@ impl Merged<'_> {
     fn parse(&self, place: &Place, text: &str, origin: &Origin) -> Result<Value, ConfigError> {
         let key = self.schema.keys.get(&place.name);
         let kind = key.map_or("String", |key: &Key| key.kind);
-        if place.inner.is_some() || matches!(kind, "String" | "PathBuf" | "Listen" | "Format") {
+        if place.inner.is_some()
+            || matches!(kind, "String" | "PathBuf" | "Listen" | "Format" | "Auth")
+        {
             return Ok(Value::String(text.to_owned()));
         }
         if kind.starts_with("Vec<") && !text.trim_start().starts_with('[') {

@@ -71,6 +71,18 @@ fn an_empty_file_gives_the_defaults() {
 }
 
 #[test]
+fn words_are_taken_from_every_layer() {
+    let loaded = load(
+        "",
+        &[("STENTOR__LOG__FORMAT", "json")],
+        &["sqs.auth=verify"],
+    )
+    .unwrap();
+    assert_eq!(loaded.config.log.format, Format::Json);
+    assert_eq!(loaded.config.sqs.head.auth, head_sqs::Auth::Verify);
+}
+
+#[test]
 fn unknown_keys_are_refused_with_the_nearest_name() {
     let cases: [Misspelt; 4] = [
         ("[http]\nlistn = \"off\"", &[], &[], "http.listen"),

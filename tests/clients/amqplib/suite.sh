@@ -5,6 +5,7 @@
 set -eu
 server=$1 folder=$2 modules=$3
 ip link set lo up 2>/dev/null || true
+: >"$folder/announced"
 STENTOR__DATA_DIR=$folder/data STENTOR__KAFKA__LISTEN=off STENTOR__HTTP__LISTEN=off \
     STENTOR__AMQP__LISTEN="[::]:5672" STENTOR__AMQP__PRODUCT=RabbitMQ \
     "$server" serve >"$folder/announced" 2>"$folder/log" &

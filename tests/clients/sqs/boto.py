@@ -9,6 +9,7 @@ Every check is an assertion; a line `done NAME` follows each part of the scenari
 
 import hashlib
 import json
+import os
 import sys
 import threading
 import time
@@ -27,7 +28,7 @@ def connect(endpoint):
         endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id="AKIDTEST",
-        aws_secret_access_key="secret",
+        aws_secret_access_key=os.environ.get("STENTOR_SECRET", "secret"),
         config=Config(retries={"max_attempts": 0}, read_timeout=60),
     )
 

@@ -105,6 +105,25 @@ fn the_sdk_for_java() {
     assert_eq!(done(&printed), ["messages", "waiting", "fifo"]);
 }
 
+#[test]
+fn signatures_are_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, "AKIDTEST secret\n").unwrap();
+    let keys = keys.display().to_string();
+    let server = Server::start_with(&[("SQS__AUTH", "verify"), ("SQS__CREDENTIALS_FILE", &keys)]);
+    for environment in ["sqs", "sqs-query"] {
+        let send = ["send", environment, "20"];
+        let sent = run(environment, &mut boto(environment, &server, &send));
+        assert_eq!(said(&sent, "sent ").len(), 20, "{sent}");
+        let mut wrong = boto(environment, &server, &send);
+        let output = wrong.env("STENTOR_SECRET", "wrong").output().unwrap();
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(complained.contains("SignatureDoesNotMatch"), "{complained}");
+    }
+}
+
 /// Lines that begin with a word, without it.
 fn said(printed: &str, word: &str) -> Vec<String> {
     let lines = printed.lines().filter_map(|line| line.strip_prefix(word));

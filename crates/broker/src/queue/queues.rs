@@ -538,12 +538,10 @@ impl Queues {
         }
     }
 
-    /// Lets go of the queues, which hold the engine as it holds them: also of those that have
-    /// something to be written or done, for nobody will.
+    /// Lets go of the queues, which hold the engine as it holds them.
     pub(crate) fn release(&self) {
         let table = std::mem::take(&mut *self.0.table.write());
-        let (dirty, scheduled) = (self.0.journal.release(), self.0.runs.release());
-        drop((table, dirty, scheduled));
+        drop((table, self.0.journal.release(), self.0.runs.release()));
     }
 
     /// Writes what the journal does not know yet.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::{ByteSize, Clock, Ledger, Metrics, Millis, Rng, Tasks};
 use broker::queue::{Queue, QueueSettings, Queues};
@@ -160,8 +161,11 @@ impl Machine {
     pub(crate) async fn stop(self) -> Result<(), String> {
         let closed = self.broker.close().await.map_err(|e| e.to_string());
         self.broker.release();
-        self.tasks.signal();
         drop((self.broker, self.store));
+        // The control state is closed by the last who lets it go: it must not write into what the
+        // next start has opened.
+        let alive = self.tasks.shut_down(Duration::from_secs(20)).await;
+        assert_eq!(alive, 0, "tasks that do not end");
         self.tasks.join_threads();
         closed
     }

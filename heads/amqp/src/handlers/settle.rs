@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::publish;
 use crate::Shared;
-use crate::call::{Commit, Hold, Reply, Scope, Settle};
+use crate::call::{Commit, Hold, Reply, Scope, Settle, Unsettled};
 use crate::error;
 
 /// Class and id of `tx.commit`.
@@ -23,7 +23,7 @@ pub(super) async fn commit(shared: &Arc<Shared>, commit: Commit) -> (Vec<Reply>,
     let Commit {
         scope,
         messages,
-        charges,
+        charge,
         settles,
         reply_token,
         hold,
@@ -31,18 +31,20 @@ pub(super) async fn commit(shared: &Arc<Shared>, commit: Commit) -> (Vec<Reply>,
     let replies = match publish::transacted(shared, &scope, messages, reply_token).await {
         Err(failure) => vec![Reply::Failed(failure.of(IDS))],
         Ok(returned) => {
-            let ended = settled(&settles, &scope).await;
+            let ended = settled(settles, &scope).await;
             let returned = (!returned.is_empty()).then_some(Reply::Returned(returned));
             returned.into_iter().chain([ended]).collect()
         }
     };
-    drop(charges);
+    drop(charge);
     (replies, hold)
 }
 
-async fn settled(settles: &[Settle], scope: &Scope) -> Reply {
-    for settle in settles {
-        let settled = settle.queue.settle(&settle.receipts, settle.outcome);
+async fn settled(mut settles: Unsettled, scope: &Scope) -> Reply {
+    let done = settles.0.drain(..);
+    let done = done.map(|settle| settle.queue.settle(&settle.receipts, settle.outcome));
+    let done: Vec<_> = done.collect();
+    for settled in done {
         if let Err(error) = settled.durable().await {
             let failure = error::failure(&error, &scope.namespace);
             return Reply::Failed(failure.of(IDS));

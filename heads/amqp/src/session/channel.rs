@@ -31,7 +31,7 @@ pub(crate) struct Tx {
     pub(crate) messages: Vec<Publish>,
     pub(crate) settled: Vec<(Vec<(u64, Held)>, Outcome)>,
     /// What the messages weigh.
-    pub(crate) charges: Vec<Charge>,
+    pub(crate) charge: Option<Charge>,
     pub(crate) bytes: usize,
 }
 
@@ -57,8 +57,6 @@ pub(crate) struct Consumer {
     pub(crate) counts: bool,
     /// `None` until it has begun.
     pub(crate) source: Option<Source>,
-    /// The place of its queue in the list of the unacknowledged.
-    pub(crate) queue_at: u32,
 }
 
 /// A content that is on its way.
@@ -77,7 +75,7 @@ pub(crate) struct Assembly {
 pub(crate) enum Body {
     None,
     One(Bytes),
-    Many(BytesMut, Vec<Charge>),
+    Many(BytesMut, Charge),
 }
 
 impl Body {
@@ -136,6 +134,15 @@ impl Channel {
             shared: None,
             reply_token: None,
             cancels: VecDeque::new(),
+        }
+    }
+
+    /// What a transaction had settled is unacknowledged again.
+    pub(crate) fn roll_back(&mut self) {
+        if let Mode::Tx(tx) = &mut self.mode {
+            for (taken, _) in tx.settled.drain(..) {
+                self.unacked.put_back(taken);
+            }
         }
     }
 

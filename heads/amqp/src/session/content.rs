@@ -154,12 +154,14 @@ impl AmqpSession {
 
     /// A piece of a body.
     fn body(&mut self, number: u16, payload: Bytes) -> Result<(), Failure> {
-        let Some(channel) = self.channels.get_mut(&number) else {
+        let channel = self.channels.get_mut(&number);
+        let Some(assembly) = channel.and_then(|channel| channel.assembly.as_mut()) else {
             return Ok(());
         };
-        let Some(assembly) = &mut channel.assembly else {
+        // An empty piece is none, and is not counted as one.
+        if payload.is_empty() {
             return Ok(());
-        };
+        }
         let wanted = assembly.header.as_ref().map_or(0, |(size, _)| *size);
         if assembly.body.len() + payload.len() > wanted {
             return Err(Failure::new(
@@ -181,14 +183,14 @@ impl AmqpSession {
             ));
         };
         self.unfinished += payload.len();
-        if let Body::Many(bytes, charges) = &mut assembly.body {
+        if let Body::Many(bytes, all) = &mut assembly.body {
             bytes.put_slice(&payload);
-            charges.push(charge);
+            all.merge(charge);
         } else {
             // As much as is announced, but no more than one more frame ahead of what came.
             let mut bytes = BytesMut::with_capacity(wanted.min(payload.len() * 2));
             bytes.put_slice(&payload);
-            assembly.body = Body::Many(bytes, vec![charge]);
+            assembly.body = Body::Many(bytes, charge);
         }
         Ok(())
     }
@@ -275,7 +277,10 @@ impl AmqpSession {
             };
             self.unfinished += weight;
             tx.bytes += weight;
-            tx.charges.push(charge);
+            match &mut tx.charge {
+                Some(all) => all.merge(charge),
+                None => tx.charge = Some(charge),
+            }
             tx.messages.push(Publish {
                 routing_key: Bytes::copy_from_slice(&message.routing_key),
                 properties: Bytes::copy_from_slice(&message.properties),

@@ -7,7 +7,7 @@ use net::head::{Lane, Next, Output};
 
 use super::channel::{Consumer, Mode, Tx};
 use super::{AmqpSession, Step, put};
-use crate::call::{Call, Commit, Consume, Settle};
+use crate::call::{Call, Commit, Consume, Settle, Unsettled};
 use crate::codec::{Method, Name, Table};
 use crate::error::{Code, Failure};
 use crate::handlers;
@@ -178,7 +178,6 @@ impl AmqpSession {
             no_ack: wanted.no_ack,
             counts: false,
             source: None,
-            queue_at: 0,
         };
         channel.consumers.insert(tag.clone(), consumer);
         self.lanes.insert(lane, (number, tag));
@@ -262,7 +261,10 @@ impl AmqpSession {
     fn tx_select(&mut self, number: u16, output: &mut Output) -> Result<Step, Failure> {
         if let Some(channel) = self.channels.get_mut(&number) {
             match channel.mode {
-                Mode::Plain => channel.mode = Mode::Tx(Box::default()),
+                Mode::Plain => {
+                    channel.unacked.keep_places();
+                    channel.mode = Mode::Tx(Box::default());
+                }
                 Mode::Tx(_) => {}
                 Mode::Confirm(_) => {
                     let why = "cannot switch from confirm to tx mode";
@@ -295,8 +297,8 @@ impl AmqpSession {
         let commit = Commit {
             scope,
             messages: tx.messages,
-            charges: tx.charges,
-            settles,
+            charge: tx.charge,
+            settles: Unsettled(settles),
             reply_token: self
                 .channels
                 .get(&number)
@@ -308,12 +310,10 @@ impl AmqpSession {
     }
 
     fn tx_rollback(&mut self, number: u16, output: &mut Output) -> Result<Step, Failure> {
-        let tx = self.take_tx(number)?;
         if let Some(channel) = self.channels.get_mut(&number) {
-            for (taken, _) in tx.settled {
-                channel.unacked.put_back(taken);
-            }
+            channel.roll_back();
         }
+        drop(self.take_tx(number)?);
         put(output, number, &Method::TxRollbackOk {});
         Ok(Step::On)
     }

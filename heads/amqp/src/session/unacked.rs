@@ -30,11 +30,19 @@ struct Entry {
 pub(crate) struct Unacked {
     entries: VecDeque<Entry>,
     queues: Vec<Queue>,
+    /// Whether a transaction may hold places of the list.
+    keep: bool,
 }
+
+/// How many queues are remembered that nothing is held of.
+const QUEUES_MAX: usize = 32;
 
 impl Unacked {
     /// The place of a queue in the list of queues.
     pub(crate) fn queue(&mut self, queue: &Queue) -> u32 {
+        if self.queues.len() >= QUEUES_MAX && self.entries.is_empty() && !self.keep {
+            self.queues.clear();
+        }
         let at = self
             .queues
             .iter()
@@ -44,6 +52,11 @@ impl Unacked {
                 self.queues.len() - 1
             });
         u32::try_from(at).unwrap_or(u32::MAX)
+    }
+
+    /// Places of queues stay as they are from now on.
+    pub(crate) fn keep_places(&mut self) {
+        self.keep = true;
     }
 
     /// A delivery under a tag that is larger than all before.

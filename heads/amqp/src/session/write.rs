@@ -125,9 +125,8 @@ impl AmqpSession {
         };
         consumer.counts = consuming.counts;
         match &consuming.source {
-            Source::Queue { queue, .. } => consumer.queue_at = channel.unacked.queue(queue),
             Source::Replies(replies) => channel.reply_token = Some(replies.token().into()),
-            Source::Stream(_) => {}
+            Source::Queue { .. } | Source::Stream(_) => {}
         }
         consumer.source = Some(consuming.source);
         if !consuming.nowait {
@@ -144,11 +143,16 @@ impl AmqpSession {
         let Some(consumer) = channel.consumers.get(tag) else {
             return;
         };
-        let (no_ack, counts, queue_at) = (consumer.no_ack, consumer.counts, consumer.queue_at);
+        let (no_ack, counts) = (consumer.no_ack, consumer.counts);
         let Some(Source::Queue { queue, .. }) = &consumer.source else {
             return;
         };
         let queue = queue.clone();
+        let queue_at = if no_ack {
+            0
+        } else {
+            channel.unacked.queue(&queue)
+        };
         self.shared
             .metrics
             .delivered

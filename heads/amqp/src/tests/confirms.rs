@@ -215,6 +215,39 @@ fn a_transaction_holds_back_and_lets_go() {
 }
 
 #[test]
+fn a_transaction_that_does_not_end_settles_nothing() {
+    on_server(async |server| {
+        let mut client = server.client().await;
+        client.declare("q", Table::new()).await;
+        client.publish("", "q", &NONE, b"x");
+        let _ = client.ask_for(1, &Method::TxSelect {}).await;
+        let get = Method::Get {
+            ticket: 0,
+            queue: "q".into(),
+            no_ack: false,
+        };
+        assert_eq!(client.ask_for(1, &get).await.name(), "basic.get-ok");
+        let _ = client.content().await;
+        let ack = Method::Ack {
+            delivery_tag: 1,
+            multiple: false,
+        };
+        client.send(1, &ack);
+        // To an exchange that there is not: the transaction fails, with all that is in it.
+        client.publish("nope", "q", &NONE, b"y");
+        assert_eq!(client.refused(&Method::TxCommit {}).await.0, 404);
+        let queue = server.broker.queues().get("/", "q").unwrap();
+        assert_eq!((queue.stats().leased, queue.stats().ready), (0, 1));
+        let _ = client.ask_for(1, &Method::TxSelect {}).await;
+        assert_eq!(client.ask_for(1, &get).await.name(), "basic.get-ok");
+        let _ = client.content().await;
+        client.send(1, &ack);
+        drop(client);
+        assert_eq!((queue.stats().leased, queue.stats().ready), (0, 1));
+    });
+}
+
+#[test]
 fn a_direct_reply_goes_to_who_asked() {
     on_server(async |server| {
         let mut asking = server.client().await;
