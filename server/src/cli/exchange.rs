@@ -15,7 +15,7 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  stentor exchange list --namespace /")]
     List {
         /// Only those of this namespace.
-        #[arg(short, long)]
+        #[arg(long)]
         namespace: Option<String>,
     },
     /// Shows an exchange, and the bindings from it and to it.
@@ -56,7 +56,7 @@ pub(super) struct Name {
     /// Its name.
     exchange: String,
     /// Its namespace.
-    #[arg(short, long, default_value = "/")]
+    #[arg(long, default_value = "/")]
     namespace: String,
 }
 
@@ -226,7 +226,7 @@ async fn describe(name: &Name, api: &mut Api) -> Result<(), Failure> {
         }
     }
     table(
-        ["FROM", "TO", "WHICH IS", "KEY", "ARGUMENTS"],
+        ["FROM", "TO", "TYPE", "KEY", "ARGUMENTS"],
         [
             "source",
             "destination",

@@ -19,7 +19,7 @@ pub(super) enum Command {
     )]
     List {
         /// Only those of this namespace.
-        #[arg(short, long)]
+        #[arg(long)]
         namespace: Option<String>,
     },
     /// Shows a queue's settings, how it is, and what is bound to it.
@@ -77,7 +77,7 @@ pub(super) struct Name {
     /// Its name.
     queue: String,
     /// Its namespace.
-    #[arg(short, long, default_value = "/")]
+    #[arg(long, default_value = "/")]
     namespace: String,
 }
 
