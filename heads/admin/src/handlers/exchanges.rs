@@ -57,9 +57,11 @@ fn yes() -> bool {
 impl Settings {
     fn new(exchange: &Exchange) -> Self {
         let settings = exchange.settings();
-        let hash_header = match settings.kind.routing() {
-            ExchangeKind::ConsistentHash(HashBy::Header(name)) => Some(name.clone()),
-            _ => None,
+        let kind = settings.kind.routing();
+        let hash_header = if let ExchangeKind::ConsistentHash(HashBy::Header(name)) = kind {
+            Some(name.clone())
+        } else {
+            None
         };
         Self {
             kind: settings.kind.to_string(),
@@ -75,11 +77,12 @@ impl Settings {
         let kind: Result<ExchangeKind, _> = self.kind.parse();
         let mut kind = kind.map_err(|unknown| Problem::invalid(unknown.to_string()))?;
         if let Some(header) = &self.hash_header {
-            let by = match &mut kind {
-                ExchangeKind::Delayed(inside) => inside.as_mut(),
-                plain => plain,
+            let routing = if let ExchangeKind::Delayed(inside) = &mut kind {
+                inside.as_mut()
+            } else {
+                &mut kind
             };
-            let ExchangeKind::ConsistentHash(by) = by else {
+            let ExchangeKind::ConsistentHash(by) = routing else {
                 let why = "`hash_header` is for the kind consistent-hash";
                 return Err(Problem::invalid(why));
             };

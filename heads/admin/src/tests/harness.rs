@@ -93,9 +93,10 @@ impl Server {
         let mut headers = HeaderMap::new();
         let json = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, json);
-        let body = match body {
-            Value::Null => Bytes::new(),
-            body => Bytes::from(body.to_string()),
+        let body = if body.is_null() {
+            Bytes::new()
+        } else {
+            Bytes::from(body.to_string())
         };
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let answer = self.client.request(method, path, headers, body);
