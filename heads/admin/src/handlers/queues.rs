@@ -87,7 +87,7 @@ pub(crate) async fn list(shared: Arc<Shared>, request: Request) -> Answer {
     let last = last.as_ref().map(|(space, name)| (&**space, &**name));
     let queues = shared.broker.queues();
     // One more than is shown says whether there are more.
-    let mut page = queues.page(namespace.as_deref(), last, max + 1);
+    let mut page = queues.page(namespace.as_deref(), last, max.saturating_add(1));
     let more = page.len() > max;
     page.truncate(max);
     let now_ms = shared.broker.clock().unix_ms();
