@@ -138,7 +138,8 @@ pub(crate) fn stentor(program: &Path, folder: &Path, address: SocketAddr) -> Res
         .env("STENTOR__DATA_DIR", folder.join("data"))
         .env("STENTOR__KAFKA__LISTEN", address.to_string())
         .env("STENTOR__HTTP__LISTEN", free_address()?.to_string())
-        .env("STENTOR__SQS__LISTEN", "off");
+        .env("STENTOR__SQS__LISTEN", "off")
+        .env("STENTOR__AMQP__LISTEN", "off");
     Ok(command)
 }
 

@@ -39,8 +39,8 @@ def messages():
 
 
 def make_kafka(name):
-    done = AdminClient({"bootstrap.servers": KAFKA}).create_topics([NewTopic(name, 1)])
-    done[name].result()
+    admin = AdminClient({"bootstrap.servers": KAFKA})
+    admin.create_topics([NewTopic(name, 1)])[name].result()
 
 
 def make_amqp(name):
