@@ -5,10 +5,12 @@
 mod api;
 mod config;
 mod consume;
+mod exchange;
 mod group;
 mod password;
 mod produce;
 mod progress;
+mod queue;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
@@ -101,6 +103,12 @@ enum Command {
     /// Lists, creates, describes, changes and deletes topics.
     #[command(subcommand)]
     Topic(topic::Command),
+    /// Lists, creates, describes, empties and deletes queues; looks into them.
+    #[command(subcommand)]
+    Queue(queue::Command),
+    /// Lists, creates, describes and deletes exchanges; binds queues to them.
+    #[command(subcommand)]
+    Exchange(exchange::Command),
     /// Lists and describes consumer groups, with their lag; deletes them; sets their offsets.
     #[command(subcommand)]
     Group(group::Command),
@@ -161,6 +169,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(own) => serve(&server.and(own)),
         Command::Config(command) => config::run(command, &server, &common),
         Command::Topic(command) => ask(&common, async |api| topic::run(command, api).await),
+        Command::Queue(command) => ask(&common, async |api| queue::run(command, api).await),
+        Command::Exchange(command) => ask(&common, async |api| exchange::run(command, api).await),
         Command::Group(command) => ask(&common, async |api| group::run(command, api).await),
         Command::User(command) => ask(&common, async |api| user::run(command, api).await),
         Command::Produce(command) => ask(&common, async |api| produce::run(command, api).await),

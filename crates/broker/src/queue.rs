@@ -8,7 +8,7 @@
 //!
 //! What a restart must know is in the journal ([`journal`]); dead letters are moved by one entry of
 //! the write-ahead log ([`dead`]). What happens without being asked for is done by a few tasks for
-//! all queues ([`run`]).
+//! all queues ([`run`]). Lists and totals are in [`overview`].
 //!
 //! Locks: a queue's state is locked before those of streams. Several queues are locked only to move
 //! a message, in the order of their ids. Nothing of the table of queues is locked within.
@@ -26,6 +26,7 @@ mod lane;
 mod leave;
 mod load;
 mod metrics;
+mod overview;
 mod publish;
 mod queues;
 mod read;

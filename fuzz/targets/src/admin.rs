@@ -89,6 +89,26 @@ pub fn seeds() -> Vec<Vec<u8>> {
         get("/v1/topics/t/records?partition=0&offset=0&max_bytes=100"),
         get("/v1/topics/t/tail?from=earliest&follow=false"),
         get("/v1/groups/g"),
+        get("/v1/queues?namespace=%2F&after=a&limit=2"),
+        get("/v1/queues/%2F/q/peek?from=1&limit=2&encoding=base64"),
+        get("/v1/exchanges/%2F/e"),
+        with(
+            "PUT",
+            "/v1/queues/%2F/q",
+            "{\"lanes\":2,\"lease_ms\":5,\"dead_letter\":{\"exchange\":\"e\",\"routing_key\":\"k\"}}",
+        ),
+        with("POST", "/v1/queues/%2F/q/purge", "{\"all\":true}"),
+        with("DELETE", "/v1/queues/%2F/q?if_empty=true", ""),
+        with(
+            "PUT",
+            "/v1/exchanges/%2F/e",
+            "{\"kind\":\"delayed:consistent-hash\",\"hash_header\":\"h\"}",
+        ),
+        with(
+            "POST",
+            "/v1/exchanges/%2F/e/bind",
+            "{\"queue\":\"q\",\"key\":\"k\",\"arguments\":{\"a\":{\"base64\":\"AA==\"}}}",
+        ),
         with(
             "POST",
             "/v1/topics",

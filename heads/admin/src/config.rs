@@ -20,6 +20,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// How many records one request may publish; with 16 headers each on average.
     pub publish_records_max: usize,
+    /// How many queues, exchanges or bindings one answer may list.
+    pub list_max: usize,
     /// How many records one answer may hold; a tail has no such limit.
     pub read_records_max: usize,
     /// How many bytes of batches are read for one answer or one step of a tail.
@@ -36,6 +38,7 @@ impl Default for Config {
             token_file: None,
             hosts: Vec::new(),
             publish_records_max: 10_000,
+            list_max: 1_000,
             read_records_max: 10_000,
             read_bytes_max: ByteSize(1 << 20),
             wait_max: Millis(60_000),

@@ -8,8 +8,10 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
+use base::Offset;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use broker::queue::Delivery;
 use broker::{NewRecord, Record, RecordHeader};
 use bytes::Bytes;
 use serde::de::{DeserializeOwned, Deserializer, Error, SeqAccess, Visitor};
@@ -248,5 +250,17 @@ impl RecordOut {
             value: value(record.value.as_ref(), encoding),
             headers: headers.collect(),
         }
+    }
+
+    /// A queue's message as the record that it is: its lane is the partition.
+    pub(crate) fn of_delivery(delivery: &Delivery, encoding: Encoding) -> Self {
+        let record = Record {
+            offset: Offset(delivery.receipt.offset),
+            timestamp: delivery.timestamp_ms,
+            key: delivery.key.clone(),
+            value: delivery.value.clone(),
+            headers: delivery.headers.clone(),
+        };
+        Self::new(i32::from(delivery.receipt.lane), &record, encoding)
     }
 }

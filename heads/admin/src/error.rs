@@ -76,6 +76,16 @@ impl Problem {
         Self::new(Kind::NotFound, Retry::Never, detail.into())
     }
 
+    /// What is there stands against it.
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Conflict, Retry::Never, detail.into())
+    }
+
+    /// Nobody may do this.
+    pub(crate) fn denied(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Denied, Retry::Never, detail.into())
+    }
+
     pub(crate) fn into_response(self) -> Response {
         let body = Body {
             title: self.status.canonical_reason().unwrap_or("error"),

@@ -8,6 +8,10 @@
 //! | `/v1/topics/{topic}/config`, `/partitions` | read and change |
 //! | `/v1/topics/{topic}/records` | publish; read from an offset or a time |
 //! | `/v1/topics/{topic}/tail` | a stream of records, JSON lines or server-sent events |
+//! | `/v1/queues`, `/v1/queues/{namespace}/{queue}` | list, create, describe, delete |
+//! | `/v1/queues/{namespace}/{queue}/purge`, `/peek` | empty it; look without taking |
+//! | `/v1/exchanges`, `/v1/exchanges/{namespace}/{exchange}` | list, create, describe, delete |
+//! | `/v1/exchanges/{namespace}/{exchange}/bind`, `/unbind` | change its bindings |
 //! | `/v1/groups`, `/v1/groups/{group}` | list, describe with lag, delete, set offsets |
 //! | `/v1/users`, `/v1/users/{user}` | list, add, change the password, delete |
 //! | `/v1/store` | state of the log, and what the start found |
@@ -84,3 +88,6 @@ impl Admin {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use net::http::{Method, Request, Response, Routes};
 
 use crate::error::Problem;
-use crate::handlers::{configs, groups, health, publish, records, store, tail, topics, users};
+use crate::handlers::{
+    configs, exchanges, groups, health, publish, queues, records, store, tail, topics, users,
+};
 use crate::{Admin, Shared};
 
 /// What every handler gives.
@@ -17,9 +19,36 @@ impl Admin {
     #[must_use]
     pub fn routes(&self) -> Routes {
         let on = Table { shared: &self.0 };
-        let mut routes = Routes::new();
+        let mut routes = on.topics(Routes::new());
+        routes = on.queues(routes);
+        routes = on.exchanges(routes);
         routes = on.route(routes, Method::GET, "/metrics", health::metrics);
         routes = on.route(routes, Method::GET, "/v1/store", store::state);
+        routes = on.route(routes, Method::GET, "/v1/groups", groups::list);
+        routes = on.route(routes, Method::GET, "/v1/groups/{group}", groups::describe);
+        routes = on.route(routes, Method::DELETE, "/v1/groups/{group}", groups::delete);
+        routes = on.route(
+            routes,
+            Method::PUT,
+            "/v1/groups/{group}/offsets",
+            groups::set_offsets,
+        );
+        routes = on.route(routes, Method::GET, "/v1/users", users::list);
+        routes = on.route(routes, Method::PUT, "/v1/users/{user}", users::put);
+        routes = on.route(routes, Method::DELETE, "/v1/users/{user}", users::delete);
+        routes = on.guarded(routes);
+        routes = on.open(routes, "/healthz", health::alive);
+        on.open(routes, "/readyz", health::ready)
+    }
+}
+
+struct Table<'a> {
+    shared: &'a Arc<Shared>,
+}
+
+impl Table<'_> {
+    fn topics(&self, mut routes: Routes) -> Routes {
+        let on = self;
         routes = on.route(routes, Method::GET, "/v1/topics", topics::list);
         routes = on.route(routes, Method::POST, "/v1/topics", topics::create);
         routes = on.route(routes, Method::GET, "/v1/topics/{topic}", topics::describe);
@@ -55,29 +84,83 @@ impl Admin {
             records::read,
         );
         routes = on.route(routes, Method::GET, "/v1/topics/{topic}/tail", tail::tail);
-        routes = on.route(routes, Method::GET, "/v1/groups", groups::list);
-        routes = on.route(routes, Method::GET, "/v1/groups/{group}", groups::describe);
-        routes = on.route(routes, Method::DELETE, "/v1/groups/{group}", groups::delete);
+        routes
+    }
+
+    fn queues(&self, mut routes: Routes) -> Routes {
+        let on = self;
+        routes = on.route(routes, Method::GET, "/v1/queues", queues::list);
+        routes = on.route(routes, Method::POST, "/v1/queues", queues::create);
+        routes = on.route(
+            routes,
+            Method::GET,
+            "/v1/queues/{namespace}/{queue}",
+            queues::describe,
+        );
         routes = on.route(
             routes,
             Method::PUT,
-            "/v1/groups/{group}/offsets",
-            groups::set_offsets,
+            "/v1/queues/{namespace}/{queue}",
+            queues::put,
         );
-        routes = on.route(routes, Method::GET, "/v1/users", users::list);
-        routes = on.route(routes, Method::PUT, "/v1/users/{user}", users::put);
-        routes = on.route(routes, Method::DELETE, "/v1/users/{user}", users::delete);
-        routes = on.guarded(routes);
-        routes = on.open(routes, "/healthz", health::alive);
-        on.open(routes, "/readyz", health::ready)
+        routes = on.route(
+            routes,
+            Method::DELETE,
+            "/v1/queues/{namespace}/{queue}",
+            queues::delete,
+        );
+        routes = on.route(
+            routes,
+            Method::POST,
+            "/v1/queues/{namespace}/{queue}/purge",
+            queues::purge,
+        );
+        routes = on.route(
+            routes,
+            Method::GET,
+            "/v1/queues/{namespace}/{queue}/peek",
+            queues::peek,
+        );
+        routes
     }
-}
 
-struct Table<'a> {
-    shared: &'a Arc<Shared>,
-}
+    fn exchanges(&self, mut routes: Routes) -> Routes {
+        let on = self;
+        routes = on.route(routes, Method::GET, "/v1/exchanges", exchanges::list);
+        routes = on.route(routes, Method::POST, "/v1/exchanges", exchanges::create);
+        routes = on.route(
+            routes,
+            Method::GET,
+            "/v1/exchanges/{namespace}/{exchange}",
+            exchanges::describe,
+        );
+        routes = on.route(
+            routes,
+            Method::PUT,
+            "/v1/exchanges/{namespace}/{exchange}",
+            exchanges::put,
+        );
+        routes = on.route(
+            routes,
+            Method::DELETE,
+            "/v1/exchanges/{namespace}/{exchange}",
+            exchanges::delete,
+        );
+        routes = on.route(
+            routes,
+            Method::POST,
+            "/v1/exchanges/{namespace}/{exchange}/bind",
+            exchanges::bind,
+        );
+        routes = on.route(
+            routes,
+            Method::POST,
+            "/v1/exchanges/{namespace}/{exchange}/unbind",
+            exchanges::unbind,
+        );
+        routes
+    }
 
-impl Table<'_> {
     /// A route for whoever may come in.
     fn route<F, R>(&self, routes: Routes, method: Method, pattern: &str, handler: F) -> Routes
     where

@@ -245,6 +245,13 @@ impl Exchanges {
             .map_or_else(Vec::new, |space| space.list())
     }
 
+    /// Whether every namespace begins with an exchange of this name.
+    #[must_use]
+    pub fn is_predeclared(&self, name: &str) -> bool {
+        let changing = self.0.changing.lock();
+        changing.given.iter().any(|(given, _)| given == name)
+    }
+
     /// Deletes an exchange, with its bindings and the auto-delete exchanges that are left without
     /// any. Says whether it was there.
     ///

@@ -10,6 +10,10 @@ pub(super) struct QueueMetrics {
     pub(super) published: Counter,
     pub(super) settled: Counter,
     pub(super) dead_lettered: Counter,
+    pub(super) ready: Gauge,
+    pub(super) leased: Gauge,
+    pub(super) delayed: Gauge,
+    pub(super) oldest_seconds: Gauge,
 }
 
 impl QueueMetrics {
@@ -30,6 +34,26 @@ impl QueueMetrics {
                 "queue_messages_dead_lettered",
                 "Messages moved to where dead letters go, or dropped where there is no such place",
                 Counter::default(),
+            ),
+            ready: metrics.register(
+                "queue_messages_ready",
+                "Messages of all queues that consumers would get",
+                Gauge::default(),
+            ),
+            leased: metrics.register(
+                "queue_messages_leased",
+                "Messages of all queues that were delivered and are not settled",
+                Gauge::default(),
+            ),
+            delayed: metrics.register(
+                "queue_messages_delayed",
+                "Messages of all queues that are hidden for now",
+                Gauge::default(),
+            ),
+            oldest_seconds: metrics.register(
+                "queue_oldest_message_seconds",
+                "Age of the oldest message of all queues, as far as memory knows; 0 for none",
+                Gauge::default(),
             ),
         }
     }

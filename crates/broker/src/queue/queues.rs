@@ -16,6 +16,7 @@ use super::handle::{Inner, Queue};
 use super::journal::{self, Journal};
 use super::lane::Lane;
 use super::metrics::QueueMetrics;
+use super::overview::Measured;
 use super::run::{self, RUNNERS, Runs, Timer};
 use super::settings::{DeadLetter, DeleteWhen, LANES_MAX, Overflow, Owner, QueueSettings};
 use super::state::{State, may_expire};
@@ -46,9 +47,10 @@ pub(super) struct Shared {
     pub(super) journal: Journal,
     pub(super) runs: Runs,
     pub(super) timer: Timer,
+    pub(super) measured: Measured,
     rng: Rng,
     broker: Weak<BrokerShared>,
-    table: RwLock<Table>,
+    pub(super) table: RwLock<Table>,
     /// One declaration or deletion at a time.
     changing: tokio::sync::Mutex<()>,
     owners: AtomicU64,
@@ -56,8 +58,8 @@ pub(super) struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct Table {
-    namespaces: HashMap<Arc<str>, BTreeMap<Arc<str>, Queue>>,
+pub(super) struct Table {
+    pub(super) namespaces: HashMap<Arc<str>, BTreeMap<Arc<str>, Queue>>,
     /// The queues of a connection, by its number.
     owned: HashMap<u64, Vec<Queue>>,
     count: usize,
@@ -242,6 +244,7 @@ impl Queues {
             journal: Journal::new(partition.stream().clone()),
             runs: Runs::default(),
             timer: Timer::default(),
+            measured: Measured::default(),
             rng: parts.rng,
             broker: Arc::downgrade(shared),
             table: RwLock::default(),
@@ -412,29 +415,6 @@ impl Queues {
         self.0
             .get(namespace, name)
             .filter(|queue| !queue.is_deleted())
-    }
-
-    /// All queues, or those of a namespace, by name.
-    #[must_use]
-    pub fn list(&self, namespace: Option<&str>) -> Vec<Queue> {
-        let table = self.0.table.read();
-        match namespace {
-            Some(namespace) => {
-                let names = table.namespaces.get(namespace);
-                names
-                    .map(|names| names.values().cloned().collect())
-                    .unwrap_or_default()
-            }
-            None => {
-                let mut all: Vec<Queue> = table
-                    .namespaces
-                    .values()
-                    .flat_map(|names| names.values().cloned())
-                    .collect();
-                all.sort_by(|a, b| (a.namespace(), a.name()).cmp(&(b.namespace(), b.name())));
-                all
-            }
-        }
     }
 
     /// Changes a queue's settings; durable when it returns. Lanes, durability and owner stay what

@@ -1,10 +1,12 @@
 //! Settling, and looking without taking.
 
 use base::Offset;
+use bytes::Bytes;
 
 use super::delivery::{Delivery, Outcome, Receipt};
 use super::handle::Queue;
-use super::lane::Place;
+use super::lane::{Lane, Place};
+use super::window::Parsed;
 use crate::error::Error;
 
 /// How much is read for a look, in bytes.
@@ -76,25 +78,37 @@ impl Queue {
     }
 
     /// Up to `max` messages that are ready, from the `from`th on, lane by lane from the highest and
-    /// in the order of the log. They are not leased. May read from disk.
+    /// in the order of the log. They are not leased. May read from disk. Ends behind the message
+    /// that makes their keys, values and headers `bytes` bytes or more.
     ///
     /// # Errors
     /// [`Error::UnknownQueue`], [`Error::Store`].
-    pub async fn peek(&self, from: usize, max: usize) -> Result<Vec<Delivery>, Error> {
+    pub async fn peek(
+        &self,
+        from: usize,
+        max: usize,
+        bytes: usize,
+    ) -> Result<Vec<Delivery>, Error> {
         let queue = self.clone();
         let done = self
             .0
             .shared
             .tasks
-            .spawn_blocking("broker.queue_peek", move || queue.peek_now(from, max));
+            .spawn_blocking("broker.queue_peek", move || {
+                queue.peek_now(from, max, bytes)
+            });
         done.await.map_err(|_| Error::ShuttingDown)?
     }
 
-    fn peek_now(&self, from: usize, max: usize) -> Result<Vec<Delivery>, Error> {
+    fn peek_now(&self, from: usize, max: usize, bytes: usize) -> Result<Vec<Delivery>, Error> {
         let bytes_max = self.0.shared.decompressed_bytes_max;
-        let now_ms = self.0.shared.clock.unix_ms();
-        let mut skip = from;
-        let mut found = Vec::new();
+        let mut peek = Peek {
+            skip: from,
+            max,
+            bytes,
+            now_ms: self.0.shared.clock.unix_ms(),
+            found: Vec::new(),
+        };
         let lanes = self.0.state.lock().lanes.len();
         for number in (0..lanes).rev() {
             let lane_number = u16::try_from(number).unwrap_or(u16::MAX);
@@ -108,7 +122,7 @@ impl Queue {
                 };
                 (lane.stream.clone(), lane.floor())
             };
-            while at < stream.end().0 && found.len() < max {
+            while at < stream.end().0 && !peek.is_full() {
                 let read = stream.read(Offset(at), PEEK_BYTES)?;
                 if read.next.0 <= at {
                     break;
@@ -119,43 +133,70 @@ impl Queue {
                 let Some(lane) = state.lanes.get(number) else {
                     break;
                 };
-                for record in records {
-                    let offset = record.offset;
-                    let slot = lane.slots.get(&offset);
-                    let visible = match slot {
-                        Some(slot) => matches!(slot.place, Place::Ready | Place::Parked),
-                        None => {
-                            let later = record.attributes.deliver_ms.is_some_and(|t| t > now_ms);
-                            offset >= lane.next && !lane.cursor.is_settled(offset) && !later
-                        }
-                    };
-                    if !visible || found.len() >= max {
-                        continue;
-                    }
-                    if skip > 0 {
-                        skip -= 1;
-                        continue;
-                    }
-                    let attempts = slot.map_or(0, |slot| slot.attempts);
-                    found.push(Delivery {
-                        receipt: Receipt {
-                            lane: lane_number,
-                            offset,
-                            epoch: 0,
-                        },
-                        redelivered: slot.is_some_and(|slot| slot.redelivered),
-                        attempts,
-                        first_ms: slot.map_or(0, |slot| slot.first_ms),
-                        ready_left: 0,
-                        timestamp_ms: record.timestamp_ms,
-                        key: record.key,
-                        value: record.value,
-                        headers: record.headers,
-                        attributes: record.attributes,
-                    });
-                }
+                records
+                    .into_iter()
+                    .for_each(|record| peek.look_at(lane_number, lane, record));
             }
         }
-        Ok(found)
+        Ok(peek.found)
+    }
+}
+
+/// Somebody who looks, and what was found.
+struct Peek {
+    skip: usize,
+    max: usize,
+    /// How many bytes more.
+    bytes: usize,
+    now_ms: i64,
+    found: Vec<Delivery>,
+}
+
+impl Peek {
+    fn is_full(&self) -> bool {
+        self.found.len() >= self.max || self.bytes == 0
+    }
+
+    fn look_at(&mut self, number: u16, lane: &Lane, record: Parsed) {
+        let offset = record.offset;
+        let slot = lane.slots.get(&offset);
+        let visible = match slot {
+            Some(slot) => matches!(slot.place, Place::Ready | Place::Parked),
+            None => {
+                let deliver_ms = record.attributes.deliver_ms;
+                let later = deliver_ms.is_some_and(|at| at > self.now_ms);
+                offset >= lane.next && !lane.cursor.is_settled(offset) && !later
+            }
+        };
+        if !visible || self.is_full() {
+            return;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return;
+        }
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let headers = record.headers.iter();
+        let headers: usize = headers
+            .map(|(name, value)| name.len() + length(value))
+            .sum();
+        let size = headers + length(&record.key) + length(&record.value);
+        self.bytes = self.bytes.saturating_sub(size);
+        self.found.push(Delivery {
+            receipt: Receipt {
+                lane: number,
+                offset,
+                epoch: 0,
+            },
+            redelivered: slot.is_some_and(|slot| slot.redelivered),
+            attempts: slot.map_or(0, |slot| slot.attempts),
+            first_ms: slot.map_or(0, |slot| slot.first_ms),
+            ready_left: 0,
+            timestamp_ms: record.timestamp_ms,
+            key: record.key,
+            value: record.value,
+            headers: record.headers,
+            attributes: record.attributes,
+        });
     }
 }

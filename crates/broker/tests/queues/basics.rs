@@ -254,8 +254,14 @@ async fn exclusive_consumers_purges_and_deletions() {
     assert!(queue.consume(ConsumerSettings::default()).is_err());
     put(&queue, &["a", "b", "c"]).await;
     let got = some(&mut consumer, 1).await;
-    assert_eq!(texts(&queue.peek(0, 9).await.unwrap()), ["b", "c"]);
-    assert_eq!(texts(&queue.peek(1, 9).await.unwrap()), ["c"]);
+    assert_eq!(
+        texts(&queue.peek(0, 9, usize::MAX).await.unwrap()),
+        ["b", "c"]
+    );
+    assert_eq!(texts(&queue.peek(1, 9, usize::MAX).await.unwrap()), ["c"]);
+    // The message that reaches the bound is the last.
+    assert_eq!(texts(&queue.peek(0, 9, 1).await.unwrap()), ["b"]);
+    assert_eq!(texts(&queue.peek(0, 9, 2).await.unwrap()), ["b", "c"]);
     assert_eq!(queue.purge(false).await.unwrap(), 2);
     assert_eq!((queue.stats().ready, queue.stats().leased), (0, 1));
     assert_eq!(

@@ -69,6 +69,7 @@ pub(crate) struct Machine {
     pub(crate) broker: Broker,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
+    pub(crate) metrics: Metrics,
     tasks: Tasks,
 }
 
@@ -111,6 +112,7 @@ impl Machine {
             ..store::Config::default()
         };
         let meta = open_meta(disk, rng)?;
+        let metrics = Metrics::default();
         let store = Store::open(config, parts).map_err(|e| e.to_string())?;
         let parts = Parts {
             store: store.clone(),
@@ -118,7 +120,7 @@ impl Machine {
             clock: clock.clone(),
             rng: rng.clone(),
             tasks: tasks.clone(),
-            metrics: Metrics::default(),
+            metrics: metrics.clone(),
             config: broker::Config::default(),
             groups: broker::group::Config {
                 offsets_partitions: 1,
@@ -132,6 +134,7 @@ impl Machine {
                 broker,
                 clock,
                 store,
+                metrics,
                 tasks,
             }),
             Err(error) => {

@@ -9,4 +9,5 @@ mod basics;
 mod features;
 mod machine;
 mod model;
+mod overview;
 mod restart;

@@ -301,7 +301,7 @@ impl World {
             }
         }
         let mut there = BTreeSet::new();
-        for delivery in dead.peek(0, 10_000).await? {
+        for delivery in dead.peek(0, 10_000, usize::MAX).await? {
             let new = there.insert(name(&delivery));
             assert!(
                 new,

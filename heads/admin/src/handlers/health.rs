@@ -26,6 +26,7 @@ pub(crate) fn ready(shared: &Shared) -> Response {
 
 /// Everything that is counted.
 pub(crate) async fn metrics(shared: Arc<Shared>, _: Request) -> Answer {
+    shared.broker.queues().measure().await;
     let text = shared.metrics.encode();
     let text =
         text.map_err(|error| Problem::invalid(format!("metrics cannot be shown: {error}")))?;
