@@ -41,8 +41,8 @@ use crate::error::{Code, Failure};
 use channel::Channel;
 use life::Life;
 
-/// The first lane of consumers; below are the channels'.
-const CONSUMER_LANES: u32 = 1 << 16;
+/// The lane of the connection itself.
+const CONNECTION: Lane = Lane(0);
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,9 @@ pub struct AmqpSession {
     channels: HashMap<u16, Channel>,
     /// Which channel and consumer a lane belongs to.
     lanes: HashMap<Lane, (u16, Name)>,
+    /// The lanes of open channels. A number that is opened again gets another lane: what the
+    /// channel before it has left behind in its own means nothing to anybody any more.
+    channel_lanes: HashMap<Lane, u16>,
     next_lane: u32,
     /// Streams to be dropped of channels that are gone.
     cancels: Vec<Lane>,
@@ -124,7 +127,8 @@ impl AmqpSession {
             scope: None,
             channels: HashMap::default(),
             lanes: HashMap::default(),
-            next_lane: CONSUMER_LANES,
+            channel_lanes: HashMap::default(),
+            next_lane: 1,
             cancels: Vec::new(),
             ended: Vec::new(),
             channel_max: 0,
@@ -140,6 +144,24 @@ impl AmqpSession {
     fn scope(&self) -> Result<Arc<Scope>, Failure> {
         let unopened = || Failure::new(Code::ChannelError, "the connection is not open");
         self.scope.clone().ok_or_else(unopened)
+    }
+
+    /// A lane that nothing is in.
+    fn new_lane(&mut self) -> Lane {
+        loop {
+            let lane = Lane(self.next_lane);
+            self.next_lane = self.next_lane.checked_add(1).unwrap_or(1);
+            if !self.lanes.contains_key(&lane) && !self.channel_lanes.contains_key(&lane) {
+                return lane;
+            }
+        }
+    }
+
+    /// The lane of a channel.
+    fn lane(&self, number: u16) -> Lane {
+        self.channels
+            .get(&number)
+            .map_or(CONNECTION, |channel| channel.lane)
     }
 
     /// The stream of a consumer that is gone, if there is one.
@@ -314,8 +336,10 @@ impl AmqpSession {
         let number = front.channel;
         let failure = match method {
             Some(Ok(Method::ChannelOpen { .. })) if number <= self.channel_max => {
+                let lane = self.new_lane();
+                self.channel_lanes.insert(lane, number);
                 self.channels
-                    .insert(number, Channel::new(self.nowhere.clone()));
+                    .insert(number, Channel::new(lane, self.nowhere.clone()));
                 self.shared.metrics.channels.inc();
                 let answer = Method::ChannelOpenOk {
                     channel_id: Bytes::new(),
@@ -416,7 +440,9 @@ impl AmqpSession {
         let Some(channel) = self.channels.get_mut(&number) else {
             return;
         };
-        let mut old = std::mem::replace(channel, Channel::new(self.nowhere.clone()));
+        let empty = Channel::new(channel.lane, self.nowhere.clone());
+        let mut old = std::mem::replace(channel, empty);
+        self.channel_lanes.remove(&old.lane);
         self.unfinished -= content::weight(&old);
         // What a transaction has settled is not settled when it does not end.
         old.roll_back();

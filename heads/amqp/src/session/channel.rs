@@ -99,6 +99,8 @@ impl Body {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Channel {
+    /// Where its calls are answered.
+    pub(crate) lane: Lane,
     /// Whether the server has closed it and waits for the answer.
     pub(crate) closing: bool,
     pub(crate) last_queue: Option<Name>,
@@ -120,8 +122,9 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    pub(crate) fn new(nowhere: Arc<str>) -> Self {
+    pub(crate) fn new(lane: Lane, nowhere: Arc<str>) -> Self {
         Self {
+            lane,
             closing: false,
             last_queue: None,
             last_exchange: nowhere,

@@ -5,7 +5,7 @@
 //! several frames is copied together; what such bodies take is charged and bounded.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use net::head::{Lane, Next};
+use net::head::Next;
 
 use super::channel::{Assembly, Body, Channel, Mode};
 use super::{AmqpSession, Step};
@@ -254,7 +254,7 @@ impl AmqpSession {
             failure,
             holds: self.holds.clone(),
         };
-        let lane = Lane(u32::from(number));
+        let lane = channel.lane;
         Ok(Step::Next(Next::Call(lane, Call::Publish(publishes))))
     }
 

@@ -1,8 +1,10 @@
 //! Publishing: confirms, returns, transactions, what is refused.
 
+use bytes::BytesMut;
+
 use super::harness::{Client, Got, consume, on_server, publish};
 use crate::codec::properties::{NONE, Properties};
-use crate::codec::{Method, Table, Value};
+use crate::codec::{Method, Table, Value, put_method};
 
 async fn confirming(server: &super::harness::Server) -> Client {
     let mut client = server.client().await;
@@ -30,6 +32,48 @@ fn a_run_of_publishes_gets_one_confirm() {
         // Nobody wants it: it is as safe as it will be.
         client.publish("", "nowhere", &NONE, b"lost");
         assert_eq!(client.until("basic.ack").await, ack(102, false));
+    });
+}
+
+#[test]
+fn a_channel_that_is_opened_again_hears_nothing_of_the_one_before() {
+    on_server(async |server| {
+        let mut client = confirming(server).await;
+        client.declare("q", Table::new()).await;
+        let mut bytes: Vec<u8> = (0..50)
+            .flat_map(|_| publish("", "q", true, &NONE, b"x"))
+            .collect();
+        // It comes back, but to nobody.
+        bytes.extend(publish("", "nowhere", true, &NONE, b"x"));
+        let close = Method::ChannelClose {
+            code: 200,
+            text: "".into(),
+            class: 0,
+            method: 0,
+        };
+        let open = Method::ChannelOpen {
+            out_of_band: "".into(),
+        };
+        let select = Method::ConfirmSelect { nowait: false };
+        let mut methods = BytesMut::new();
+        for method in [close, open, select] {
+            put_method(&mut methods, 1, &method);
+        }
+        bytes.extend_from_slice(&methods);
+        client.send_bytes(&bytes);
+        for name in ["channel.close-ok", "channel.open-ok", "confirm.select-ok"] {
+            let Some(Got::Method(1, method)) = client.next().await else {
+                panic!("no {name}");
+            };
+            assert_eq!(method.name(), name);
+        }
+        client.nothing().await;
+        client.publish("", "q", &NONE, b"y");
+        let one = Method::Ack {
+            delivery_tag: 1,
+            multiple: false,
+        };
+        assert_eq!(client.next().await, Some(Got::Method(1, one)));
     });
 }
 

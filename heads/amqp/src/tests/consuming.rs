@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::harness::{Client, Got, Server, consume, declare, on_server, settle};
+use super::harness::{Client, Server, consume, declare, on_server, settle};
 use crate::codec::properties::{NONE, Properties};
 use crate::codec::{Method, Table, Value};
 
