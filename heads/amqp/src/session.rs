@@ -41,6 +41,8 @@ use crate::error::{Code, Failure};
 use channel::Channel;
 use life::Life;
 
+/// How many bytes of a frame that is not whole are a sign of life.
+const PIECE: usize = 1024;
 /// The lane of the connection itself.
 const CONNECTION: Lane = Lane(0);
 
@@ -101,6 +103,8 @@ pub struct AmqpSession {
     frame_max: usize,
     holds: Holds,
     life: Life,
+    /// How much of a frame that is not whole has been seen.
+    partial: usize,
     /// Bytes of contents that are not whole, and of open transactions.
     unfinished: usize,
     nowhere: Arc<str>,
@@ -135,6 +139,7 @@ impl AmqpSession {
             frame_max,
             holds: Holds::default(),
             life: Life::new(now),
+            partial: 0,
             unfinished: 0,
             nowhere: Arc::from(""),
         }
@@ -183,7 +188,14 @@ impl AmqpSession {
         }
         // A client's limit is off by the overhead as often as not.
         let front = match codec::look(input, self.frame_max) {
-            Ok(Look::Need(n)) => return Ok(Step::Next(Next::Bytes(n))),
+            Ok(Look::Need(n)) => {
+                if input.len() > self.partial {
+                    self.life.heard(now);
+                }
+                self.partial = input.len();
+                let piece = input.len() + PIECE;
+                return Ok(Step::Next(Next::Bytes(n.min(piece))));
+            }
             Ok(Look::Whole(front)) => front,
             Err(malformed) => {
                 input.clear();
@@ -191,6 +203,7 @@ impl AmqpSession {
             }
         };
         self.life.heard(now);
+        self.partial = 0;
         if front.kind == FRAME_HEARTBEAT {
             input.advance(front.whole());
             if front.channel != 0 || front.size != 0 {

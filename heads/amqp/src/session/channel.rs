@@ -68,6 +68,8 @@ pub(crate) struct Assembly {
     /// What the header says, once it is there.
     pub(crate) header: Option<(usize, Bytes)>,
     pub(crate) body: Body,
+    /// What key and properties weigh, once they are copies.
+    pub(crate) kept: Option<Charge>,
 }
 
 /// A body: a slice of the input as long as it is one piece.
@@ -76,6 +78,17 @@ pub(crate) enum Body {
     None,
     One(Bytes),
     Many(BytesMut, Charge),
+}
+
+impl Assembly {
+    /// What it counts against `amqp.unfinished_bytes_max`.
+    pub(crate) fn weight(&self) -> usize {
+        let body = match &self.body {
+            Body::Many(bytes, _) => bytes.len(),
+            Body::None | Body::One(_) => 0,
+        };
+        body + self.kept.as_ref().map_or(0, Charge::bytes)
+    }
 }
 
 impl Body {
@@ -113,8 +126,9 @@ pub(crate) struct Channel {
     pub(crate) next_tag: u64,
     /// For consumers to come; 0 is no limit.
     pub(crate) prefetch: u32,
-    /// The limit of all consumers together.
-    pub(crate) shared: Option<Credit>,
+    /// The limit of all consumers together; none at first. Every consumer has it from its
+    /// beginning, so that a limit that comes later holds for all.
+    pub(crate) shared: Credit,
     /// The token of the consumer of direct replies.
     pub(crate) reply_token: Option<Name>,
     /// Consumers whose streams are to be dropped.
@@ -134,7 +148,7 @@ impl Channel {
             unacked: Unacked::default(),
             next_tag: 1,
             prefetch: 0,
-            shared: None,
+            shared: Credit::new(0),
             reply_token: None,
             cancels: VecDeque::new(),
         }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use broker::queue::{Credit, Outcome};
+use broker::queue::Outcome;
 use net::head::{Lane, Next, Output};
 
 use super::channel::{Consumer, Mode, Tx};
@@ -143,10 +143,10 @@ impl AmqpSession {
         }
         if let Some(channel) = self.channels.get_mut(&number) {
             let count = u32::from(count);
-            match (&channel.shared, global) {
-                (_, false) => channel.prefetch = count,
-                (Some(credit), true) => credit.set(count),
-                (None, true) => channel.shared = Some(Credit::new(count)),
+            if global {
+                channel.shared.set(count);
+            } else {
+                channel.prefetch = count;
             }
         }
         put(output, number, &Method::QosOk {});
