@@ -170,7 +170,8 @@ pub struct Consume {
     pub(crate) nowait: bool,
     pub(crate) arguments: Table,
     pub(crate) prefetch: u32,
-    pub(crate) shared: Option<Credit>,
+    /// The limit that it shares with the channel's other consumers.
+    pub(crate) shared: Credit,
     /// Whether the channel consumes direct replies already.
     pub(crate) has_reply_consumer: bool,
     pub(crate) hold: Hold,
@@ -245,6 +246,9 @@ pub struct Ready {
     pub(crate) routing_key: Bytes,
     pub(crate) properties: Bytes,
     pub(crate) body: Bytes,
+    /// What it weighs while it waits.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    pub(crate) charge: Option<Charge>,
 }
 
 /// What `basic.get` found.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// A user who may come in without having been made, with all rights. Empty: none.
+    /// A user who may come in without having been made, with all rights. Empty: none. Once a user
+    /// of this name is made, only that one counts; when it is deleted, this one is back.
     pub default_user: String,
     /// That user's password.
     pub default_password: String,
@@ -35,6 +36,8 @@ pub struct Config {
     /// How many answers may wait for the consumer of a direct reply that does not read; more are
     /// dropped.
     pub direct_replies_max: usize,
+    /// How many bytes they may have; one that is larger waits alone.
+    pub direct_replies_bytes_max: ByteSize,
     /// How long publishing is held back before a client that asked for it is told.
     pub blocked_after: Millis,
 }
@@ -55,6 +58,7 @@ impl Default for Config {
             unacknowledged_max: 250_000,
             consumers_per_channel_max: 4096,
             direct_replies_max: 1000,
+            direct_replies_bytes_max: ByteSize(16 << 20),
             blocked_after: Millis(1000),
         }
     }

@@ -100,9 +100,13 @@ impl Amqp {
     /// What is wrong with the configuration, for the operator.
     pub fn new(parts: Parts) -> Result<Self, String> {
         parts.config.validate()?;
+        let replies = reply_to::Limits {
+            answers: parts.config.direct_replies_max,
+            bytes: parts.config.direct_replies_bytes_max.as_usize(),
+        };
         Ok(Self(Arc::new(Shared {
             metrics: AmqpMetrics::new(&parts.metrics),
-            replies: Arc::new(Replies::new(parts.config.direct_replies_max)),
+            replies: Arc::new(Replies::new(replies, parts.ledger.clone())),
             broker: parts.broker,
             config: parts.config,
             rng: parts.rng,

@@ -2,21 +2,22 @@
 //!
 //! It consumes from `amq.rabbitmq.reply-to`, and names that very queue as where to reply to; what
 //! goes out has a token in its place that nobody can guess. Who answers publishes to the token.
-//! Nothing is kept: an answer for somebody who is gone, or who does not read, is dropped.
+//! Nothing is kept: an answer for somebody who is gone, or who does not read, is dropped. What
+//! waits to be read is bounded in number and in bytes, and charged.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use base::{HashMap, Rng};
+use base::{HashMap, Ledger, Rng};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, RwLock};
 
-use crate::call::Ready;
+use crate::call::{Publish, Ready};
 
 /// The queue that there is not.
 pub(crate) const QUEUE: &str = "amq.rabbitmq.reply-to";
@@ -25,14 +26,29 @@ pub(crate) const PREFIX: &str = "amq.rabbitmq.reply-to.";
 
 #[derive(Debug)]
 struct Mailbox {
-    waiting: Mutex<VecDeque<Ready>>,
+    waiting: Mutex<Waiting>,
     waker: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    answers: Vec<Ready>,
+    bytes: usize,
+}
+
+/// How many answers may wait for one consumer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) answers: usize,
+    /// The bytes of all of them. One answer that is larger waits alone.
+    pub(crate) bytes: usize,
 }
 
 /// Who waits for direct replies.
 #[derive(Debug)]
 pub(crate) struct Replies {
-    max: usize,
+    limits: Limits,
+    ledger: Ledger,
     boxes: RwLock<HashMap<Box<str>, Arc<Mailbox>>>,
 }
 
@@ -61,10 +77,11 @@ impl Drop for ReplyConsumer {
 }
 
 impl Replies {
-    /// At most `max` answers wait for one consumer.
-    pub(crate) fn new(max: usize) -> Self {
+    /// What waits is charged to `ledger`.
+    pub(crate) fn new(limits: Limits, ledger: Ledger) -> Self {
         Self {
-            max,
+            limits,
+            ledger,
             boxes: RwLock::default(),
         }
     }
@@ -94,16 +111,30 @@ impl Replies {
         self.boxes.read().contains_key(token)
     }
 
-    /// Hands an answer over; `false` when nobody takes it.
-    pub(crate) fn send(&self, token: &str, message: Ready) -> bool {
+    /// Hands an answer over; `false` when nobody takes it, or there is no room for it.
+    pub(crate) fn send(&self, token: &str, publish: &Publish) -> bool {
         let Some(mailbox) = self.boxes.read().get(token).cloned() else {
             return false;
         };
         let mut waiting = mailbox.waiting.lock();
-        if waiting.len() >= self.max {
+        let (key, properties) = (&publish.routing_key, &publish.properties);
+        let weight = size_of::<Ready>() + key.len() + properties.len() + publish.body.len();
+        let fits = waiting.answers.is_empty() || waiting.bytes + weight <= self.limits.bytes;
+        if waiting.answers.len() >= self.limits.answers || !fits {
             return false;
         }
-        waiting.push_back(message);
+        let Some(charge) = self.ledger.try_charge(weight) else {
+            return false;
+        };
+        // Slices would keep whole buffers.
+        waiting.answers.push(Ready {
+            exchange: publish.exchange.clone(),
+            routing_key: Bytes::copy_from_slice(key),
+            properties: Bytes::copy_from_slice(properties),
+            body: Bytes::copy_from_slice(&publish.body),
+            charge: Some(charge),
+        });
+        waiting.bytes += weight;
         drop(waiting);
         mailbox.waker.wake();
         true
@@ -119,9 +150,9 @@ impl Stream for Mail {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<Ready>>> {
         self.0.waker.register(cx.waker());
         let mut waiting = self.0.waiting.lock();
-        if waiting.is_empty() {
+        if waiting.answers.is_empty() {
             return Poll::Pending;
         }
-        Poll::Ready(Some(waiting.drain(..).collect()))
+        Poll::Ready(Some(std::mem::take(&mut *waiting).answers))
     }
 }

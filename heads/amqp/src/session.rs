@@ -41,8 +41,10 @@ use crate::error::{Code, Failure};
 use channel::Channel;
 use life::Life;
 
-/// The first lane of consumers; below are the channels'.
-const CONSUMER_LANES: u32 = 1 << 16;
+/// How many bytes of a frame that is not whole are a sign of life.
+const PIECE: usize = 1024;
+/// The lane of the connection itself.
+const CONNECTION: Lane = Lane(0);
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,9 @@ pub struct AmqpSession {
     channels: HashMap<u16, Channel>,
     /// Which channel and consumer a lane belongs to.
     lanes: HashMap<Lane, (u16, Name)>,
+    /// The lanes of open channels. A number that is opened again gets another lane: what the
+    /// channel before it has left behind in its own means nothing to anybody any more.
+    channel_lanes: HashMap<Lane, u16>,
     next_lane: u32,
     /// Streams to be dropped of channels that are gone.
     cancels: Vec<Lane>,
@@ -98,6 +103,8 @@ pub struct AmqpSession {
     frame_max: usize,
     holds: Holds,
     life: Life,
+    /// How much of a frame that is not whole has been seen.
+    partial: usize,
     /// Bytes of contents that are not whole, and of open transactions.
     unfinished: usize,
     nowhere: Arc<str>,
@@ -124,13 +131,15 @@ impl AmqpSession {
             scope: None,
             channels: HashMap::default(),
             lanes: HashMap::default(),
-            next_lane: CONSUMER_LANES,
+            channel_lanes: HashMap::default(),
+            next_lane: 1,
             cancels: Vec::new(),
             ended: Vec::new(),
             channel_max: 0,
             frame_max,
             holds: Holds::default(),
             life: Life::new(now),
+            partial: 0,
             unfinished: 0,
             nowhere: Arc::from(""),
         }
@@ -140,6 +149,24 @@ impl AmqpSession {
     fn scope(&self) -> Result<Arc<Scope>, Failure> {
         let unopened = || Failure::new(Code::ChannelError, "the connection is not open");
         self.scope.clone().ok_or_else(unopened)
+    }
+
+    /// A lane that nothing is in.
+    fn new_lane(&mut self) -> Lane {
+        loop {
+            let lane = Lane(self.next_lane);
+            self.next_lane = self.next_lane.checked_add(1).unwrap_or(1);
+            if !self.lanes.contains_key(&lane) && !self.channel_lanes.contains_key(&lane) {
+                return lane;
+            }
+        }
+    }
+
+    /// The lane of a channel.
+    fn lane(&self, number: u16) -> Lane {
+        self.channels
+            .get(&number)
+            .map_or(CONNECTION, |channel| channel.lane)
     }
 
     /// The stream of a consumer that is gone, if there is one.
@@ -161,7 +188,14 @@ impl AmqpSession {
         }
         // A client's limit is off by the overhead as often as not.
         let front = match codec::look(input, self.frame_max) {
-            Ok(Look::Need(n)) => return Ok(Step::Next(Next::Bytes(n))),
+            Ok(Look::Need(n)) => {
+                if input.len() > self.partial {
+                    self.life.heard(now);
+                }
+                self.partial = input.len();
+                let piece = input.len() + PIECE;
+                return Ok(Step::Next(Next::Bytes(n.min(piece))));
+            }
             Ok(Look::Whole(front)) => front,
             Err(malformed) => {
                 input.clear();
@@ -169,6 +203,7 @@ impl AmqpSession {
             }
         };
         self.life.heard(now);
+        self.partial = 0;
         if front.kind == FRAME_HEARTBEAT {
             input.advance(front.whole());
             if front.channel != 0 || front.size != 0 {
@@ -314,8 +349,10 @@ impl AmqpSession {
         let number = front.channel;
         let failure = match method {
             Some(Ok(Method::ChannelOpen { .. })) if number <= self.channel_max => {
+                let lane = self.new_lane();
+                self.channel_lanes.insert(lane, number);
                 self.channels
-                    .insert(number, Channel::new(self.nowhere.clone()));
+                    .insert(number, Channel::new(lane, self.nowhere.clone()));
                 self.shared.metrics.channels.inc();
                 let answer = Method::ChannelOpenOk {
                     channel_id: Bytes::new(),
@@ -416,7 +453,9 @@ impl AmqpSession {
         let Some(channel) = self.channels.get_mut(&number) else {
             return;
         };
-        let mut old = std::mem::replace(channel, Channel::new(self.nowhere.clone()));
+        let empty = Channel::new(channel.lane, self.nowhere.clone());
+        let mut old = std::mem::replace(channel, empty);
+        self.channel_lanes.remove(&old.lane);
         self.unfinished -= content::weight(&old);
         // What a transaction has settled is not settled when it does not end.
         old.roll_back();

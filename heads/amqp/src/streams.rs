@@ -114,7 +114,7 @@ pub(crate) fn open(
         )));
     }
     let broker = context.shared.broker.clone();
-    let partition = broker.topic(name).and_then(|topic| topic.partition(0));
+    let partition = queue.topic().partition(0);
     let partition = partition.map_err(|error| context.failure(&error))?;
     let now_ms = broker.clock().unix_ms();
     let from = consume.arguments.get("x-stream-offset");
@@ -253,6 +253,7 @@ impl Reading {
             routing_key: self.name.clone(),
             properties: all.write(Some(&headers)),
             body: record.value.unwrap_or_default(),
+            charge: None,
         })
     }
 }

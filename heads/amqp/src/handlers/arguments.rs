@@ -116,7 +116,7 @@ pub const ARGUMENTS: &[Argument] = &[
         "x-dead-letter-strategy",
         "Q",
         Is::OneOf(&["at-most-once", "at-least-once"]),
-        "dead-lettering is one entry of the log: never lost, whatever the strategy",
+        "a dead letter is in the log where it goes before it leaves, whatever the strategy; what no queue is bound for is dropped",
     ),
     argument(
         "x-max-priority",
@@ -241,6 +241,18 @@ pub const ARGUMENTS: &[Argument] = &[
 const TYPE: &str = "type";
 const KEPT: &str = "arguments";
 const DURABLE: &str = "durable";
+const MADE_TOPIC: &str = "made_topic";
+
+/// Notes that a stream's topic was made for it, and goes with it.
+pub(crate) fn note_topic(settings: &mut QueueSettings) {
+    settings.origin.insert(MADE_TOPIC.to_owned(), true.into());
+}
+
+/// Whether a stream's topic was made for it.
+pub(crate) fn made_topic(settings: &QueueSettings) -> bool {
+    let noted = settings.origin.get(MADE_TOPIC);
+    noted.and_then(serde_json::Value::as_bool).unwrap_or(false)
+}
 
 /// A queue that is wanted.
 #[derive(Debug)]

@@ -18,15 +18,59 @@ pub(super) async fn principal(shared: &Shared, proof: Proof) -> Option<Principal
         } => password_of(shared, user, &password, loopback).await,
         Proof::Certificate(subject) => {
             // The name of the user is the certificate's common name, or the whole subject.
-            let common = subject.split(',').find_map(|part| part.strip_prefix("CN="));
-            let name = common.unwrap_or(&subject);
-            let known = shared.broker.meta().rights(name).is_some();
+            let name = common_name(&subject).unwrap_or(subject);
+            let known = shared.broker.meta().rights(&name).is_some();
             known.then(|| Principal {
                 user: name.into(),
                 is_default_user: false,
             })
         }
     }
+}
+
+/// The most specific common name of a subject as RFC 4514 writes it: the first, for the most
+/// specific comes first. What is escaped in a value separates nothing.
+fn common_name(subject: &str) -> Option<String> {
+    let mut rest = subject.as_bytes();
+    while !rest.is_empty() {
+        let equals = rest.iter().position(|byte| *byte == b'=')?;
+        let (kind, value) = rest.split_at(equals);
+        let (value, after) = value_of(value.get(1..)?)?;
+        if kind.eq_ignore_ascii_case(b"CN") {
+            return value;
+        }
+        rest = after;
+    }
+    None
+}
+
+/// The text of the value at the front, `None` when it is not text (`#0403`), and what comes after
+/// its separator. Nothing when the escapes make no sense.
+fn value_of(text: &[u8]) -> Option<(Option<String>, &[u8])> {
+    let hex = |byte: u8| char::from(byte).to_digit(16);
+    let is_text = text.first() != Some(&b'#');
+    let mut value = Vec::new();
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match *byte {
+            b',' | b'+' => break,
+            b'\\' => {
+                let (one, after) = rest.split_first()?;
+                rest = after;
+                let Some(high) = hex(*one) else {
+                    value.push(*one);
+                    continue;
+                };
+                let (two, after) = rest.split_first()?;
+                rest = after;
+                value.push(u8::try_from(high * 16 + hex(*two)?).ok()?);
+            }
+            byte => value.push(byte),
+        }
+    }
+    let value = String::from_utf8(value).ok().filter(|_| is_text);
+    Some((value, rest))
 }
 
 async fn password_of(
@@ -74,5 +118,31 @@ impl Context {
             return Err(Failure::new(Code::NotAllowed, "New secret was refused"));
         }
         Ok(std::future::ready(Reply::Done(Some(Method::UpdateSecretOk {}))).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::common_name;
+
+    #[test]
+    fn the_common_name_is_the_first_and_is_not_found_in_other_values() {
+        for (subject, wanted) in [
+            ("CN=anna,O=Acme", Some("anna")),
+            ("O=Acme\\, Inc,CN=anna", Some("anna")),
+            ("O=x\\,CN=admin,C=DE", None),
+            ("O=x\\+CN=admin", None),
+            ("OU=CN=admin,CN=anna", Some("anna")),
+            ("O=x\\\\,CN=anna", Some("anna")),
+            ("UID=7+CN=anna,CN=people", Some("anna")),
+            ("CN=\\ a\\+b\\00\\c3\\bc", Some(" a+b\0ü")),
+            ("CN=#0403,O=Acme", None),
+            ("2.5.4.3=anna", None),
+            ("CN=broken\\", None),
+            ("CN=broken\\0", None),
+            ("", None),
+        ] {
+            assert_eq!(common_name(subject).as_deref(), wanted, "{subject}");
+        }
     }
 }

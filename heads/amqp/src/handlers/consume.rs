@@ -111,7 +111,7 @@ impl Context {
                 (false, 0) => most,
                 (false, prefetch) => prefetch,
             },
-            shared: consume.shared.clone().filter(|_| !consume.no_ack),
+            shared: (!consume.no_ack).then(|| consume.shared.clone()),
             priority,
             exclusive: consume.exclusive,
             auto_settle: consume.no_ack,

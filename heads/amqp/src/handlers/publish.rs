@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use crate::access::{self, Resource};
-use crate::call::{Hold, Holds, Publish, Publishes, Ready, Reply, Scope};
+use crate::call::{Hold, Holds, Publish, Publishes, Reply, Scope};
 use crate::codec::{CLASS_BASIC, Name};
 use crate::convert::{self, Looked};
 use crate::error::{self, Failure};
@@ -49,6 +49,8 @@ struct Run<'a> {
     known: Option<Known>,
     shares: Vec<Share>,
     returned: Vec<usize>,
+    /// Which messages are direct replies.
+    answers: Vec<usize>,
 }
 
 /// What became of a share.
@@ -70,7 +72,7 @@ impl Run<'_> {
         if publish.exchange.is_empty()
             && publish.routing_key.starts_with(reply_to::PREFIX.as_bytes())
         {
-            self.answer(at, publish);
+            self.answers.push(at);
             return Ok(());
         }
         let delayed = exchange
@@ -177,25 +179,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Hands a direct reply over.
-    fn answer(&mut self, at: usize, publish: &Publish) {
-        // A token is made of letters that are text.
-        let token = String::from_utf8_lossy(&publish.routing_key);
-        let message = Ready {
-            exchange: publish.exchange.clone(),
-            routing_key: Bytes::copy_from_slice(&publish.routing_key),
-            properties: Bytes::copy_from_slice(&publish.properties),
-            body: Bytes::copy_from_slice(&publish.body),
-        };
-        if self.shared.replies.send(&token, message) {
-            return;
-        }
-        self.shared.metrics.replies_dropped.inc();
-        if publish.mandatory {
-            self.returned.push(at);
-        }
-    }
-
     /// The places of the queues that a message goes to.
     fn route(
         &mut self,
@@ -256,22 +239,34 @@ fn key_decides(exchange: &Exchange) -> bool {
     )
 }
 
-/// What a run has come to.
-struct Routed {
-    appended: Vec<Appended>,
+/// Hands a direct reply over; `false` when nobody takes it.
+fn answer(shared: &Shared, publish: &Publish) -> bool {
+    // A token is made of letters that are text.
+    let token = String::from_utf8_lossy(&publish.routing_key);
+    let taken = shared.replies.send(&token, publish);
+    if !taken {
+        shared.metrics.replies_dropped.inc();
+    }
+    taken
+}
+
+/// Where the messages of a run are to go. Nothing has been done yet.
+struct Plan {
+    shares: Vec<Share>,
     returned: Vec<usize>,
+    answers: Vec<usize>,
     failure: Option<Failure>,
     /// How many messages of the run were looked at before it failed.
     taken: usize,
 }
 
-/// Puts a run into its queues.
-fn route(
+/// Looks at a run, up to the first message that makes no sense.
+fn plan(
     shared: &Shared,
     scope: &Scope,
     messages: &mut [Publish],
     reply_token: Option<Name>,
-) -> Routed {
+) -> Plan {
     let mut run = Run {
         shared,
         scope,
@@ -280,6 +275,7 @@ fn route(
         known: None,
         shares: Vec::new(),
         returned: Vec::new(),
+        answers: Vec::new(),
     };
     let mut failure = None;
     let mut taken = 0;
@@ -290,15 +286,28 @@ fn route(
         }
         taken += 1;
     }
-    let shares = run
-        .shares
-        .into_iter()
-        .filter(|share| !share.places.is_empty());
-    Routed {
-        appended: shares.map(append).collect(),
+    Plan {
+        shares: run.shares,
         returned: run.returned,
+        answers: run.answers,
         failure,
         taken,
+    }
+}
+
+impl Plan {
+    /// Puts the messages into their queues.
+    fn carry_out(&mut self, shared: &Shared, messages: &[Publish]) -> Vec<Appended> {
+        for at in std::mem::take(&mut self.answers) {
+            let publish = messages.get(at);
+            if publish.is_some_and(|publish| !answer(shared, publish) && publish.mandatory) {
+                self.returned.push(at);
+            }
+        }
+        self.returned.sort_unstable();
+        let shares = std::mem::take(&mut self.shares).into_iter();
+        let shares = shares.filter(|share| !share.places.is_empty());
+        shares.map(append).collect()
     }
 }
 
@@ -336,13 +345,11 @@ pub(super) fn start(shared: &Arc<Shared>, publishes: Publishes) -> Answers {
         failure,
         holds,
     } = publishes;
-    let routed = route(shared, &scope, &mut messages, reply_token);
-    let has_later = routed
-        .appended
-        .iter()
-        .any(|a| matches!(a, Appended::Later(..)));
-    let failure = routed.failure.or(failure);
-    if routed.returned.is_empty() && failure.is_none() && confirm.is_none() && !has_later {
+    let mut plan = plan(shared, &scope, &mut messages, reply_token);
+    let appended = plan.carry_out(shared, &messages);
+    let has_later = appended.iter().any(|a| matches!(a, Appended::Later(..)));
+    let failure = plan.failure.or(failure);
+    if plan.returned.is_empty() && failure.is_none() && confirm.is_none() && !has_later {
         return Answers::None;
     }
     if has_later {
@@ -350,18 +357,18 @@ pub(super) fn start(shared: &Arc<Shared>, publishes: Publishes) -> Answers {
     }
     // What comes after a failure is not looked at before the channel is closed for it.
     let hold = (has_later || failure.is_some()).then(|| holds.hold());
-    let count = confirm.map_or(0, |_| routed.taken as u64);
+    let count = confirm.map_or(0, |_| plan.taken as u64);
     let told = Told {
         first: confirm.unwrap_or(0),
         count,
-        returned: take(&mut messages, &routed.returned),
+        returned: take(&messages, &plan.returned),
         failure,
     };
     let work = Work {
         shared: shared.clone(),
         scope,
         messages: if has_later { messages } else { Vec::new() },
-        appended: routed.appended,
+        appended,
         holds,
         hold,
     };
@@ -369,7 +376,7 @@ pub(super) fn start(shared: &Arc<Shared>, publishes: Publishes) -> Answers {
 }
 
 /// The messages at these places, out of the run.
-fn take(messages: &mut [Publish], places: &[usize]) -> Vec<Publish> {
+fn take(messages: &[Publish], places: &[usize]) -> Vec<Publish> {
     let at = places.iter().filter_map(|at| messages.get(*at).cloned());
     at.collect()
 }
@@ -494,23 +501,25 @@ fn again(work: &Work, at: usize, now_ms: i64) -> Option<Message> {
     Some(convert::message(publish, &looked, delayed, now_ms))
 }
 
-/// Publishes the messages of a transaction and waits for the disk.
+/// Publishes the messages of a transaction and waits for the disk. When one of them cannot be
+/// published, none is.
 pub(super) async fn transacted(
     shared: &Arc<Shared>,
     scope: &Arc<Scope>,
     mut messages: Vec<Publish>,
     reply_token: Option<Name>,
 ) -> Result<Vec<Publish>, Failure> {
-    let routed = route(shared, scope, &mut messages, reply_token);
-    if let Some(failure) = routed.failure {
+    let mut plan = plan(shared, scope, &mut messages, reply_token);
+    if let Some(failure) = plan.failure.take() {
         return Err(failure);
     }
-    let returned = take(&mut messages, &routed.returned);
+    let appended = plan.carry_out(shared, &messages);
+    let returned = take(&messages, &plan.returned);
     let work = Work {
         shared: shared.clone(),
         scope: scope.clone(),
         messages,
-        appended: routed.appended,
+        appended,
         holds: Holds::default(),
         hold: None,
     };

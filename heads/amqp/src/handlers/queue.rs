@@ -1,11 +1,13 @@
 //! The methods of queues, and `basic.get`.
 
+use std::sync::Arc;
+
 use broker::access::Right;
 use broker::exchange::{Binding, Destination};
-use broker::queue::{DeadLetter, DeleteWhen, Queue, QueueSettings, Take};
-use broker::{Error, NewTopic};
+use broker::queue::{DEFAULT_NAMESPACE, DeadLetter, DeleteWhen, Queue, QueueSettings, Take};
+use broker::{Error, NewTopic, Topic};
 
-use super::arguments::{QueueType, Wanted, age};
+use super::arguments::{QueueType, Wanted, age, made_topic, note_topic};
 use super::exchange::binding_arguments;
 use super::{Context, clean, done, made_up_name};
 use crate::access::{self, Resource};
@@ -213,13 +215,25 @@ impl Context {
         let mut settings = wanted.settings(of);
         settings.owner = wanted.exclusive.then_some(self.scope.owner);
         self.check_dead_letter(wanted.name, &settings)?;
+        let mut topic = None;
         if of == QueueType::Stream {
-            self.make_stream(wanted).await?;
+            topic = self.make_topic(wanted).await?;
+        }
+        if topic.is_some() {
+            note_topic(&mut settings);
         }
         let made = queues
             .declare(wanted.namespace, wanted.name, settings)
             .await;
-        let made = made.map_err(|error| self.failure(&error))?;
+        let made = match made {
+            Ok(made) => made,
+            Err(error) => {
+                if let Some(topic) = topic {
+                    let _ = self.shared.broker.delete_topic(topic).await;
+                }
+                return Err(self.failure(&error));
+            }
+        };
         if !made.created {
             return self.again(wanted, &made.queue, nowait);
         }
@@ -246,8 +260,18 @@ impl Context {
         Ok(())
     }
 
-    /// A stream is a queue over a topic that stays: the topic is made first.
-    async fn make_stream(&self, wanted: &Wanted<'_>) -> Result<(), Failure> {
+    /// A stream is a queue over a topic that stays: the topic is made first. `None` when it is
+    /// there already. Topics know no namespaces, so that only the one has streams whose queues are
+    /// topics of their names; and the engine's own topics are nobody's.
+    async fn make_topic(&self, wanted: &Wanted<'_>) -> Result<Option<Arc<Topic>>, Failure> {
+        let Wanted {
+            name, namespace, ..
+        } = wanted;
+        if *namespace != DEFAULT_NAMESPACE {
+            return Err(Failure::precondition(format!(
+                "queue '{name}' in vhost '{namespace}': streams are in vhost '{DEFAULT_NAMESPACE}' only"
+            )));
+        }
         let value = |name| wanted.arguments.get(name);
         let bytes = value("x-max-length-bytes").and_then(Value::integer);
         let kept = value("x-max-age").and_then(Value::as_str).and_then(age);
@@ -268,8 +292,15 @@ impl Context {
             config: config.into(),
             internal: false,
         };
-        match self.shared.broker.create_topic(new, false).await {
-            Ok(_) | Err(Error::TopicExists(_)) => Ok(()),
+        let broker = &self.shared.broker;
+        match broker.create_topic(new, false).await {
+            Ok(topic) => Ok(Some(topic)),
+            Err(Error::TopicExists(_)) if broker.topic(name).is_ok_and(|t| !t.is_internal()) => {
+                Ok(None)
+            }
+            Err(Error::TopicExists(_)) => Err(Failure::refused(format!(
+                "queue name '{name}' in vhost '{namespace}' is that of an internal topic"
+            ))),
             Err(error) => Err(self.failure(&error)),
         }
     }
@@ -342,11 +373,13 @@ impl Context {
             Err(Error::NotEmpty(_)) => return Err(refused("not empty")),
             Err(error) => return Err(self.failure(&error)),
         };
-        if QueueType::of(&queue.settings()) == QueueType::Stream
-            && let Ok(topic) = self.shared.broker.topic(&name)
-        {
-            let gone = self.shared.broker.delete_topic(topic).await;
-            gone.map_err(|error| self.failure(&error))?;
+        // A topic that was there before the stream stays.
+        if made_topic(&queue.settings()) {
+            let topic = queue.topic().clone();
+            match self.shared.broker.delete_topic(topic).await {
+                Ok(()) | Err(Error::UnknownTopic(_)) => {}
+                Err(error) => return Err(self.failure(&error)),
+            }
         }
         let messages = u32::try_from(deleted).unwrap_or(u32::MAX);
         Ok(done(nowait, Method::QueueDeleteOk { messages }))

@@ -68,6 +68,8 @@ pub(crate) struct Assembly {
     /// What the header says, once it is there.
     pub(crate) header: Option<(usize, Bytes)>,
     pub(crate) body: Body,
+    /// What key and properties weigh, once they are copies.
+    pub(crate) kept: Option<Charge>,
 }
 
 /// A body: a slice of the input as long as it is one piece.
@@ -76,6 +78,17 @@ pub(crate) enum Body {
     None,
     One(Bytes),
     Many(BytesMut, Charge),
+}
+
+impl Assembly {
+    /// What it counts against `amqp.unfinished_bytes_max`.
+    pub(crate) fn weight(&self) -> usize {
+        let body = match &self.body {
+            Body::Many(bytes, _) => bytes.len(),
+            Body::None | Body::One(_) => 0,
+        };
+        body + self.kept.as_ref().map_or(0, Charge::bytes)
+    }
 }
 
 impl Body {
@@ -99,6 +112,8 @@ impl Body {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Channel {
+    /// Where its calls are answered.
+    pub(crate) lane: Lane,
     /// Whether the server has closed it and waits for the answer.
     pub(crate) closing: bool,
     pub(crate) last_queue: Option<Name>,
@@ -111,8 +126,9 @@ pub(crate) struct Channel {
     pub(crate) next_tag: u64,
     /// For consumers to come; 0 is no limit.
     pub(crate) prefetch: u32,
-    /// The limit of all consumers together.
-    pub(crate) shared: Option<Credit>,
+    /// The limit of all consumers together; none at first. Every consumer has it from its
+    /// beginning, so that a limit that comes later holds for all.
+    pub(crate) shared: Credit,
     /// The token of the consumer of direct replies.
     pub(crate) reply_token: Option<Name>,
     /// Consumers whose streams are to be dropped.
@@ -120,8 +136,9 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    pub(crate) fn new(nowhere: Arc<str>) -> Self {
+    pub(crate) fn new(lane: Lane, nowhere: Arc<str>) -> Self {
         Self {
+            lane,
             closing: false,
             last_queue: None,
             last_exchange: nowhere,
@@ -131,7 +148,7 @@ impl Channel {
             unacked: Unacked::default(),
             next_tag: 1,
             prefetch: 0,
-            shared: None,
+            shared: Credit::new(0),
             reply_token: None,
             cancels: VecDeque::new(),
         }

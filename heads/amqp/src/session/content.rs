@@ -2,13 +2,17 @@
 //!
 //! The run is found first, without reading more than the fronts of its frames; then it is cut off
 //! as one piece of shared memory, and keys, properties and bodies are slices of it. A body of
-//! several frames is copied together; what such bodies take is charged and bounded.
+//! several frames is copied together, and so is the rest of a content that a run leaves open: a
+//! slice would keep a whole buffer for as long as the peer likes. What such copies take is charged
+//! and bounded.
 
+use base::Charge;
 use bytes::{BufMut, Bytes, BytesMut};
-use net::head::{Lane, Next};
+use net::head::Next;
 
 use super::channel::{Assembly, Body, Channel, Mode};
 use super::{AmqpSession, Step};
+use crate::Shared;
 use crate::call::{Call, Publish, Publishes};
 use crate::codec::hot;
 use crate::codec::{
@@ -47,13 +51,10 @@ pub(super) fn interrupted(channel: &Channel) -> Failure {
 
 /// What a channel holds that counts against `amqp.unfinished_bytes_max`.
 pub(super) fn weight(channel: &Channel) -> usize {
-    let body = match channel.assembly.as_ref().map(|assembly| &assembly.body) {
-        Some(Body::Many(bytes, _)) => bytes.len(),
-        Some(Body::None | Body::One(_)) | None => 0,
-    };
+    let open = channel.assembly.as_ref().map_or(0, Assembly::weight);
     match &channel.mode {
-        Mode::Tx(tx) => body + tx.bytes,
-        Mode::Plain | Mode::Confirm(_) => body,
+        Mode::Tx(tx) => open + tx.bytes,
+        Mode::Plain | Mode::Confirm(_) => open,
     }
 }
 
@@ -99,6 +100,9 @@ impl AmqpSession {
                     break;
                 }
             }
+        }
+        if failure.is_none() {
+            failure = self.keep(number).err().map(|why| why.of(PUBLISH));
         }
         if messages.is_empty() {
             return failure.map_or(Ok(Step::On), Err);
@@ -173,16 +177,7 @@ impl AmqpSession {
             assembly.body = Body::One(payload);
             return Ok(());
         }
-        let max = self.shared.config.unfinished_bytes_max.as_usize();
-        let charge = self.shared.ledger.try_charge(payload.len());
-        let (Some(charge), true) = (charge, self.unfinished + payload.len() <= max) else {
-            self.shared.metrics.unfinished_refused.inc();
-            return Err(Failure::new(
-                Code::ResourceError,
-                "too many contents that are not whole (amqp.unfinished_bytes_max, memory.limit)",
-            ));
-        };
-        self.unfinished += payload.len();
+        let charge = unfinished(&self.shared, &mut self.unfinished, payload.len())?;
         if let Body::Many(bytes, all) = &mut assembly.body {
             bytes.put_slice(&payload);
             all.merge(charge);
@@ -191,6 +186,32 @@ impl AmqpSession {
             let mut bytes = BytesMut::with_capacity(wanted.min(payload.len() * 2));
             bytes.put_slice(&payload);
             assembly.body = Body::Many(bytes, charge);
+        }
+        Ok(())
+    }
+
+    /// Copies what a run has left open.
+    fn keep(&mut self, number: u16) -> Result<(), Failure> {
+        let channel = self.channels.get_mut(&number);
+        let Some(assembly) = channel.and_then(|channel| channel.assembly.as_mut()) else {
+            return Ok(());
+        };
+        let key = &mut assembly.routing_key;
+        let properties = assembly.header.as_mut().map(|(_, properties)| properties);
+        let weight = size_of::<Assembly>() + key.len() + properties.as_ref().map_or(0, |p| p.len());
+        let kept = assembly.kept.as_ref().map_or(0, Charge::bytes);
+        // They come one after the other, and each of them once.
+        if weight <= kept {
+            return Ok(());
+        }
+        let charge = unfinished(&self.shared, &mut self.unfinished, weight - kept)?;
+        match &mut assembly.kept {
+            Some(all) => all.merge(charge),
+            None => assembly.kept = Some(charge),
+        }
+        *key = Bytes::copy_from_slice(key);
+        if let Some(properties) = properties {
+            *properties = Bytes::copy_from_slice(properties);
         }
         Ok(())
     }
@@ -209,12 +230,10 @@ impl AmqpSession {
         let Some(assembly) = whole else {
             return Ok(None);
         };
+        self.unfinished -= assembly.weight();
         let Some((_, properties)) = assembly.header else {
             return Ok(None);
         };
-        if let Body::Many(bytes, _) = &assembly.body {
-            self.unfinished -= bytes.len();
-        }
         Ok(Some(Publish {
             exchange: assembly.exchange,
             routing_key: assembly.routing_key,
@@ -254,7 +273,7 @@ impl AmqpSession {
             failure,
             holds: self.holds.clone(),
         };
-        let lane = Lane(u32::from(number));
+        let lane = channel.lane;
         Ok(Step::Next(Next::Call(lane, Call::Publish(publishes))))
     }
 
@@ -310,5 +329,21 @@ fn begin(channel: &mut Channel, payload: &Bytes) -> Result<Assembly, Failure> {
         mandatory: publish.mandatory,
         header: None,
         body: Body::None,
+        kept: None,
     })
+}
+
+/// Charges what contents that are not whole take.
+fn unfinished(shared: &Shared, all: &mut usize, bytes: usize) -> Result<Charge, Failure> {
+    let max = shared.config.unfinished_bytes_max.as_usize();
+    let charge = shared.ledger.try_charge(bytes);
+    let (Some(charge), true) = (charge, *all + bytes <= max) else {
+        shared.metrics.unfinished_refused.inc();
+        return Err(Failure::new(
+            Code::ResourceError,
+            "too many contents that are not whole (amqp.unfinished_bytes_max, memory.limit)",
+        ));
+    };
+    *all += bytes;
+    Ok(charge)
 }

@@ -1,7 +1,7 @@
 //! Signs of life, and other things that time brings.
 //!
 //! A heartbeat goes out when nothing else did for half the interval. A peer that nothing came from
-//! for two intervals is dead; but not as long as we do not listen, because a method is not done or
+//! for two intervals is dead, a frame or a KiB of one; but not as long as we do not listen, because a method is not done or
 //! the peer has not read what we sent.
 
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ impl Life {
         self.block_at = None;
     }
 
-    /// A frame came.
+    /// A frame came, or a piece of one.
     pub(crate) fn heard(&mut self, now: Instant) {
         self.heard = now;
     }

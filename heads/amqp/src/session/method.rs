@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use broker::queue::{Credit, Outcome};
+use broker::queue::Outcome;
 use net::head::{Lane, Next, Output};
 
 use super::channel::{Consumer, Mode, Tx};
@@ -143,10 +143,10 @@ impl AmqpSession {
         }
         if let Some(channel) = self.channels.get_mut(&number) {
             let count = u32::from(count);
-            match (&channel.shared, global) {
-                (_, false) => channel.prefetch = count,
-                (Some(credit), true) => credit.set(count),
-                (None, true) => channel.shared = Some(Credit::new(count)),
+            if global {
+                channel.shared.set(count);
+            } else {
+                channel.prefetch = count;
             }
         }
         put(output, number, &Method::QosOk {});
@@ -155,7 +155,7 @@ impl AmqpSession {
 
     fn consume(&mut self, number: u16, wanted: Wanted) -> Result<Step, Failure> {
         let scope = self.scope()?;
-        let lane = Lane(self.next_lane);
+        let lane = self.new_lane();
         let max = self.shared.config.consumers_per_channel_max;
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(Step::On);
@@ -181,10 +181,6 @@ impl AmqpSession {
         };
         channel.consumers.insert(tag.clone(), consumer);
         self.lanes.insert(lane, (number, tag));
-        self.next_lane = self
-            .next_lane
-            .checked_add(1)
-            .unwrap_or(super::CONSUMER_LANES);
         let consume = Consume {
             scope,
             last_queue: channel.last_queue.clone(),
@@ -233,7 +229,7 @@ impl AmqpSession {
         if settles.is_empty() {
             return Step::On;
         }
-        Step::Next(Next::Call(Lane(u32::from(number)), Call::Settle(settles)))
+        Step::Next(Next::Call(self.lane(number), Call::Settle(settles)))
     }
 
     fn confirm_select(
@@ -305,7 +301,7 @@ impl AmqpSession {
                 .and_then(|channel| channel.reply_token.clone()),
             hold: self.holds.hold(),
         };
-        let lane = Lane(u32::from(number));
+        let lane = self.lane(number);
         Ok(Step::Next(Next::Call(lane, Call::Commit(commit))))
     }
 

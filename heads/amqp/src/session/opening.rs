@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use net::head::{Close, Lane, Next, Output};
+use net::head::{Close, Next, Output};
 
-use super::{AmqpSession, Client, State, Step, put};
+use super::{AmqpSession, CONNECTION, Client, State, Step, put};
 use crate::access;
 use crate::call::{Ask, Call, Principal, Proof, Scope};
 use crate::codec::{Method, PROTOCOL_HEADER, PROTOCOL_HEADER_0_9, Reader, Table, Value};
@@ -127,7 +127,7 @@ impl AmqpSession {
                 self.client.mechanism = mechanism;
                 self.state = State::Authenticating;
                 let call = Call::Authenticate(proof, self.holds.hold());
-                Ok(Ok(Step::Next(Next::Call(Lane(0), call))))
+                Ok(Ok(Step::Next(Next::Call(CONNECTION, call))))
             }
             (
                 State::Tuning,
@@ -175,7 +175,7 @@ impl AmqpSession {
         };
         self.state = State::Ending;
         let call = Call::Close(scope.owner, self.holds.hold());
-        Ok(Step::Next(Next::Call(Lane(0), call)))
+        Ok(Step::Next(Next::Call(CONNECTION, call)))
     }
 
     /// A method that is carried out by the head and answered when it is done.
@@ -193,7 +193,7 @@ impl AmqpSession {
             hold: self.holds.hold(),
         };
         let call = Call::Ask(Box::new(ask));
-        Ok(Step::Next(Next::Call(Lane(u32::from(channel)), call)))
+        Ok(Step::Next(Next::Call(self.lane(channel), call)))
     }
 
     /// What a client proves itself with.

@@ -66,7 +66,7 @@ impl AmqpSession {
         if settles.is_empty() {
             return Ok(Step::On);
         }
-        let lane = Lane(u32::from(number));
+        let lane = self.lane(number);
         Ok(Step::Next(Next::Call(lane, Call::Settle(settles))))
     }
 

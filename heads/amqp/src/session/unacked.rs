@@ -1,7 +1,8 @@
 //! Deliveries of a channel that were not acknowledged yet, by their tags.
 //!
 //! Tags grow, so the list is in order: a tag is found by bisection, what is settled at the front is
-//! forgotten at once. When the list goes, however it goes, what is in it goes back to its queue.
+//! forgotten at once. What is settled out of order leaves a hole; holes are closed when they are
+//! half of the list. When the list goes, however it goes, what is in it goes back to its queue.
 
 use std::collections::VecDeque;
 
@@ -29,11 +30,15 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Unacked {
     entries: VecDeque<Entry>,
+    /// How many entries are settled.
+    holes: usize,
     queues: Vec<Queue>,
     /// Whether a transaction may hold places of the list.
     keep: bool,
 }
 
+/// Below this many holes nothing is done about them.
+const HOLES_MIN: usize = 64;
 /// How many queues are remembered that nothing is held of.
 const QUEUES_MAX: usize = 32;
 
@@ -73,6 +78,7 @@ impl Unacked {
             match self.entries.binary_search_by_key(&tag, |entry| entry.tag) {
                 Ok(at) => {
                     if let Some(entry) = self.entries.get_mut(at) {
+                        self.holes -= usize::from(entry.held.is_none());
                         entry.held = Some(held);
                     }
                 }
@@ -109,18 +115,33 @@ impl Unacked {
         }
         if let Some(held) = entry.held.take() {
             taken.push((tag, held));
+            self.holes += 1;
         }
         while self.entries.front().is_some_and(|e| e.held.is_none()) {
             self.entries.pop_front();
+            self.holes -= 1;
         }
+        self.close_holes();
         true
+    }
+
+    /// Takes out what is settled when it is half of all.
+    fn close_holes(&mut self) {
+        if self.holes >= HOLES_MIN && self.holes * 2 >= self.entries.len() {
+            self.entries.retain(|entry| entry.held.is_some());
+            self.entries.shrink_to(self.entries.len() * 2);
+            self.holes = 0;
+        }
     }
 
     /// Takes everything up to and with `last`.
     fn drain(&mut self, last: u64) -> Vec<(u64, Held)> {
         let mut taken = Vec::new();
         while let Some(entry) = self.entries.front().filter(|entry| entry.tag <= last) {
-            taken.extend(entry.held.map(|held| (entry.tag, held)));
+            match entry.held {
+                Some(held) => taken.push((entry.tag, held)),
+                None => self.holes -= 1,
+            }
             self.entries.pop_front();
         }
         taken
@@ -176,5 +197,33 @@ impl Unacked {
 impl Drop for Unacked {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HOLES_MIN, Held, Unacked};
+
+    #[test]
+    fn what_is_settled_out_of_order_does_not_stay_behind_the_first() {
+        let mut unacked = Unacked::default();
+        let mut taken = Vec::new();
+        unacked.push(1, Held::Stream(1));
+        for tag in 2..10_000 {
+            unacked.push(tag, Held::Stream(1));
+            assert!(unacked.take(tag, false, &mut taken));
+            assert!(!unacked.take(tag, false, &mut taken), "it is settled");
+            assert!(unacked.entries.len() <= HOLES_MIN + 2);
+        }
+        assert_eq!(taken.len(), 9998);
+        // Taken back by a transaction that does not end, then all at once.
+        let back = taken.split_off(4000);
+        unacked.put_back(back);
+        taken.clear();
+        assert!(unacked.take(0, true, &mut taken));
+        let tags: Vec<u64> = taken.iter().map(|(tag, _)| *tag).collect();
+        let wanted: Vec<u64> = std::iter::once(1).chain(4002..10_000).collect();
+        assert_eq!(tags, wanted);
+        assert_eq!((unacked.entries.len(), unacked.holes), (0, 0));
     }
 }

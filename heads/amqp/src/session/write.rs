@@ -6,7 +6,7 @@ use broker::queue::{Delivery, Outcome};
 use net::head::{Close, Lane, Output};
 
 use super::unacked::Held;
-use super::{AmqpSession, put};
+use super::{AmqpSession, CONNECTION, put};
 use crate::call::{Consuming, Got, Publish, Ready, Reply, Source};
 use crate::codec::hot::{self, Deliver};
 use crate::codec::{FRAME_OVERHEAD, Method, Name};
@@ -22,8 +22,10 @@ impl AmqpSession {
         reply: Reply,
         output: &mut Output,
     ) -> Result<(), Close> {
-        let Ok(number) = u16::try_from(lane.0) else {
-            return self.write_of_consumer(now, lane, reply, output);
+        let number = match self.channel_lanes.get(&lane) {
+            Some(number) => *number,
+            None if lane == CONNECTION => 0,
+            None => return self.write_of_consumer(now, lane, reply, output),
         };
         match reply {
             Reply::Authenticated(principal) => return self.authenticated(principal, output),
@@ -31,7 +33,6 @@ impl AmqpSession {
                 put(output, 0, &Method::CloseOk {});
                 return Err(Close::Done);
             }
-            _ if number != 0 && !self.is_open(number) => self.give_back(reply),
             Reply::Done(method) => {
                 if let Some(method) = method {
                     put(output, number, &method);
@@ -66,23 +67,6 @@ impl AmqpSession {
         Ok(())
     }
 
-    fn is_open(&self, number: u16) -> bool {
-        self.channels.get(&number).is_some_and(|c| !c.closing)
-    }
-
-    /// What came too late for its channel.
-    fn give_back(&self, reply: Reply) {
-        if let Reply::Got(Got {
-            queue,
-            delivery: Some(delivery),
-            no_ack: false,
-            ..
-        }) = reply
-        {
-            let _ = queue.settle(&[delivery.receipt], UNSEEN);
-        }
-    }
-
     fn write_of_consumer(
         &mut self,
         now: Instant,
@@ -90,8 +74,10 @@ impl AmqpSession {
         reply: Reply,
         output: &mut Output,
     ) -> Result<(), Close> {
-        // A consumer that is gone: its guard has taken back what was dispatched to it.
+        // A consumer that is gone, whose guard has taken back what was dispatched to it; or a
+        // channel that is.
         let Some((number, tag)) = self.lanes.get(&lane).cloned() else {
+            give_back(reply);
             return Ok(());
         };
         #[expect(
@@ -285,6 +271,19 @@ const UNSEEN: Outcome = Outcome::Release {
     counted: false,
     delay: None,
 };
+
+/// What came too late for its channel.
+fn give_back(reply: Reply) {
+    if let Reply::Got(Got {
+        queue,
+        delivery: Some(delivery),
+        no_ack: false,
+        ..
+    }) = reply
+    {
+        let _ = queue.settle(&[delivery.receipt], UNSEEN);
+    }
+}
 
 fn put_content(
     output: &mut Output,

@@ -1,11 +1,13 @@
 //! Channels: what closes them, what closes the connection, and contents that are put together.
 
+use base::ByteSize;
 use bytes::BytesMut;
 use net::head::Close;
 
-use super::harness::{Got, declare, on_server, publish};
-use crate::codec::properties::NONE;
-use crate::codec::{FRAME_BODY, FRAME_HEADER, Method, Table, hot, put_frame, put_method};
+use super::harness::{Got, declare, on_server, publish, with};
+use crate::Config;
+use crate::codec::properties::{NONE, Properties};
+use crate::codec::{FRAME_BODY, FRAME_HEADER, Method, Table, Value, hot, put_frame, put_method};
 
 fn open() -> Method {
     Method::ChannelOpen {
@@ -54,7 +56,7 @@ fn a_closed_channel_hears_only_the_answer_and_can_be_opened_again() {
         );
         client.send(1, &declare("ignored", Table::new()));
         client.publish("", "ignored", &NONE, b"x");
-        assert_eq!(client.next().await, None);
+        client.nothing().await;
         client.send(1, &Method::ChannelCloseOk {});
         client.open_channel(1).await;
         assert!(server.broker.queues().get("/", "ignored").is_none());
@@ -217,4 +219,45 @@ fn what_is_not_implemented_says_so() {
             Some(Got::Method(1, Method::ChannelOpenOk { .. }))
         ));
     });
+}
+
+#[test]
+fn contents_that_are_begun_on_many_channels_are_bounded() {
+    let config = Config {
+        unfinished_bytes_max: ByteSize(32 << 10),
+        ..Config::default()
+    };
+    with(config, async |server| {
+        let mut client = server.client().await;
+        let long = Table::new().with("x", Value::text(&"x".repeat(3000)));
+        let properties = Properties::default().write(Some(&long));
+        for number in 2..12 {
+            client.open_channel(number).await;
+            client.send_bytes(&on_channel(number, &properties));
+        }
+        // What is done makes room.
+        let mut body = BytesMut::new();
+        put_frame(&mut body, FRAME_BODY, 2, |writer| writer.raw(b"x"));
+        client.send_bytes(&body);
+        client.send_bytes(&on_channel(2, &properties));
+        client.nothing().await;
+        client.open_channel(12).await;
+        client.send_bytes(&on_channel(12, &properties));
+        assert_eq!(client.refusal().await.0, 506);
+    });
+}
+
+/// A message on a channel, but for its body of one byte.
+fn on_channel(number: u16, properties: &[u8]) -> BytesMut {
+    let method = Method::Publish {
+        ticket: 0,
+        exchange: "".into(),
+        routing_key: "nowhere".into(),
+        mandatory: false,
+        immediate: false,
+    };
+    let mut out = BytesMut::new();
+    put_method(&mut out, number, &method);
+    hot::put_content_header(&mut out, number, 1, properties);
+    out
 }

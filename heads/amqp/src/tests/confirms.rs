@@ -1,8 +1,12 @@
 //! Publishing: confirms, returns, transactions, what is refused.
 
-use super::harness::{Client, Got, consume, on_server, publish};
+use base::ByteSize;
+use bytes::BytesMut;
+
+use super::harness::{Client, Got, consume, on_server, publish, with};
+use crate::Config;
 use crate::codec::properties::{NONE, Properties};
-use crate::codec::{Method, Table, Value};
+use crate::codec::{Method, Table, Value, put_method};
 
 async fn confirming(server: &super::harness::Server) -> Client {
     let mut client = server.client().await;
@@ -30,6 +34,48 @@ fn a_run_of_publishes_gets_one_confirm() {
         // Nobody wants it: it is as safe as it will be.
         client.publish("", "nowhere", &NONE, b"lost");
         assert_eq!(client.until("basic.ack").await, ack(102, false));
+    });
+}
+
+#[test]
+fn a_channel_that_is_opened_again_hears_nothing_of_the_one_before() {
+    on_server(async |server| {
+        let mut client = confirming(server).await;
+        client.declare("q", Table::new()).await;
+        let mut bytes: Vec<u8> = (0..50)
+            .flat_map(|_| publish("", "q", true, &NONE, b"x"))
+            .collect();
+        // It comes back, but to nobody.
+        bytes.extend(publish("", "nowhere", true, &NONE, b"x"));
+        let close = Method::ChannelClose {
+            code: 200,
+            text: "".into(),
+            class: 0,
+            method: 0,
+        };
+        let open = Method::ChannelOpen {
+            out_of_band: "".into(),
+        };
+        let select = Method::ConfirmSelect { nowait: false };
+        let mut methods = BytesMut::new();
+        for method in [close, open, select] {
+            put_method(&mut methods, 1, &method);
+        }
+        bytes.extend_from_slice(&methods);
+        client.send_bytes(&bytes);
+        for name in ["channel.close-ok", "channel.open-ok", "confirm.select-ok"] {
+            let Some(Got::Method(1, method)) = client.next().await else {
+                panic!("no {name}");
+            };
+            assert_eq!(method.name(), name);
+        }
+        client.nothing().await;
+        client.publish("", "q", &NONE, b"y");
+        let one = Method::Ack {
+            delivery_tag: 1,
+            multiple: false,
+        };
+        assert_eq!(client.next().await, Some(Got::Method(1, one)));
     });
 }
 
@@ -234,6 +280,7 @@ fn a_transaction_that_does_not_end_settles_nothing() {
         };
         client.send(1, &ack);
         // To an exchange that there is not: the transaction fails, with all that is in it.
+        client.publish("", "q", &NONE, b"before it");
         client.publish("nope", "q", &NONE, b"y");
         assert_eq!(client.refused(&Method::TxCommit {}).await.0, 404);
         let queue = server.broker.queues().get("/", "q").unwrap();
@@ -297,5 +344,49 @@ fn a_direct_reply_goes_to_who_asked() {
         answering.send_bytes(&publish("", token, true, &NONE, b"too late"));
         assert_eq!(answering.until("basic.return").await.ids(), (60, 50));
         assert!(matches!(answering.next().await, Some(Got::Content(..))));
+    });
+}
+
+#[test]
+fn direct_replies_that_nobody_reads_are_bounded_in_bytes() {
+    let config = Config {
+        direct_replies_bytes_max: ByteSize(10_000),
+        ..Config::default()
+    };
+    with(config, async |server| {
+        let mut asking = server.client().await;
+        let wait = consume("amq.rabbitmq.reply-to", "r", true, Table::new());
+        assert_eq!(asking.ask_for(1, &wait).await.name(), "basic.consume-ok");
+        let block = Properties {
+            reply_to: Some(b"amq.rabbitmq.reply-to"),
+            ..Properties::default()
+        };
+        asking.declare("work", Table::new()).await;
+        asking.publish("", "work", &block.write(None), b"question");
+        let mut answering = server.client().await;
+        let get = Method::Get {
+            ticket: 0,
+            queue: "work".into(),
+            no_ack: true,
+        };
+        assert_eq!(answering.ask_for(1, &get).await.name(), "basic.get-ok");
+        let (properties, _) = answering.content().await;
+        let token = Properties::read(&properties).unwrap().reply_to.unwrap();
+        let token = std::str::from_utf8(token).unwrap();
+        for _ in 0..3 {
+            answering.send_bytes(&publish("", token, true, &NONE, &[b'x'; 4000]));
+        }
+        assert_eq!(answering.until("basic.return").await.ids(), (60, 50));
+        let _ = answering.content().await;
+        answering.nothing().await;
+        for _ in 0..2 {
+            let _ = asking.until("basic.deliver").await;
+            let _ = asking.content().await;
+        }
+        asking.nothing().await;
+        // One that is larger than all waits alone.
+        answering.send_bytes(&publish("", token, true, &NONE, &[b'x'; 20_000]));
+        let _ = asking.until("basic.deliver").await;
+        assert_eq!(asking.content().await.1.len(), 20_000);
     });
 }

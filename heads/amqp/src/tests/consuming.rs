@@ -1,8 +1,10 @@
 //! Consuming: delivery, acknowledgement, prefetch, cancelling, what comes back.
 
+use broker::NewTopic;
+use broker::exchange::NamespaceSettings;
 use bytes::Bytes;
 
-use super::harness::{Client, Got, Server, consume, declare, on_server, settle};
+use super::harness::{Client, Server, consume, declare, eventually, on_server};
 use crate::codec::properties::{NONE, Properties};
 use crate::codec::{Method, Table, Value};
 
@@ -73,7 +75,7 @@ fn prefetch_holds_back_until_something_is_acknowledged() {
         let _ = client.until("basic.consume-ok").await;
         assert_eq!(delivered(&mut client).await.0, 1);
         assert_eq!(delivered(&mut client).await.0, 2);
-        assert_eq!(client.next().await, None);
+        client.nothing().await;
         client.send(
             1,
             &Method::Ack {
@@ -83,7 +85,7 @@ fn prefetch_holds_back_until_something_is_acknowledged() {
         );
         assert_eq!(delivered(&mut client).await.0, 3);
         assert_eq!(delivered(&mut client).await.0, 4);
-        assert_eq!(client.next().await, None);
+        client.nothing().await;
     });
 }
 
@@ -95,7 +97,8 @@ fn what_a_channel_leaves_behind_is_delivered_again() {
         let _ = delivered(&mut client).await;
         let _ = delivered(&mut client).await;
         drop(client);
-        settle().await;
+        let queue = server.broker.queues().get("/", "q").unwrap();
+        eventually(|| queue.stats().ready == 2).await;
         let mut next = server.client().await;
         assert_eq!(next.ask_for(1, &get(false)).await.name(), "basic.get-ok");
         assert_eq!(&next.content().await.1[..], b"0");
@@ -187,7 +190,7 @@ fn nothing_follows_cancel_ok() {
         };
         assert_eq!(client.ask_for(1, &cancel).await.name(), "basic.cancel-ok");
         client.publish("", "q", &NONE, b"later");
-        assert_eq!(client.next().await, None);
+        client.nothing().await;
         // A tag that is not known is cancelled all the same.
         assert_eq!(client.ask_for(1, &cancel).await.name(), "basic.cancel-ok");
         assert_eq!(client.ask_for(1, &get(true)).await.name(), "basic.get-ok");
@@ -235,7 +238,8 @@ fn consumers_are_refused_with_the_words_that_clients_know() {
         if let Method::Consume { exclusive, .. } = &mut alone {
             *exclusive = true;
         }
-        settle().await;
+        let queue = server.broker.queues().get("/", "q").unwrap();
+        eventually(|| queue.stats().consumers == 0).await;
         assert_eq!(one.ask_for(1, &alone).await.name(), "basic.consume-ok");
         let mut two = server.client().await;
         let refused = two.refused(&consume("q", "b", true, Table::new())).await;
@@ -370,13 +374,94 @@ fn a_stream_is_read_from_where_one_likes_and_keeps_everything() {
                 assert_eq!(body, at.to_string());
                 assert!(tag > 0);
             }
-            assert_eq!(client.next().await, None, "no room for more");
+            client.nothing().await;
             let cancel = Method::Cancel {
                 consumer_tag: "t".into(),
                 nowait: false,
             };
             assert_eq!(client.ask_for(1, &cancel).await.name(), "basic.cancel-ok");
         }
-        assert!(!matches!(client.next().await, Some(Got::Method(..))));
+        client.nothing().await;
+    });
+}
+
+#[test]
+fn a_limit_of_the_channel_holds_for_consumers_that_were_there_before() {
+    on_server(async |server| {
+        let mut client = server.client().await;
+        client.declare("q", Table::new()).await;
+        client.send(1, &consume("q", "t", false, Table::new()));
+        let _ = client.until("basic.consume-ok").await;
+        assert_eq!(client.ask_for(1, &qos(2, true)).await, Method::QosOk {});
+        for _ in 0..5 {
+            client.publish("", "q", &NONE, b"x");
+        }
+        assert_eq!(delivered(&mut client).await.0, 1);
+        assert_eq!(delivered(&mut client).await.0, 2);
+        client.nothing().await;
+        let ack = Method::Ack {
+            delivery_tag: 2,
+            multiple: true,
+        };
+        client.send(1, &ack);
+        assert_eq!(delivered(&mut client).await.0, 3);
+        assert_eq!(delivered(&mut client).await.0, 4);
+        client.nothing().await;
+        // Without a limit again.
+        assert_eq!(client.ask_for(1, &qos(0, true)).await, Method::QosOk {});
+        assert_eq!(delivered(&mut client).await.0, 5);
+    });
+}
+
+#[test]
+fn a_stream_is_no_way_to_topics_of_others() {
+    on_server(async |server| {
+        let of = || Table::new().with("x-queue-type", Value::text("stream"));
+        let mut client = server.client().await;
+        client.declare("orders", of()).await;
+        let refused = client.refused(&declare("__queues", of())).await;
+        assert_eq!(refused.0, 403, "{refused:?}");
+        assert!(server.broker.queues().get("/", "__queues").is_none());
+
+        let made = server
+            .broker
+            .create_namespace("other", NamespaceSettings::default())
+            .await;
+        assert!(made.unwrap());
+        let mut other = server.connect();
+        other.handshake("guest", "other", 0).await;
+        let _ = other.until("connection.open-ok").await;
+        other.open_channel(1).await;
+        let refused = other.refused(&declare("orders", of())).await;
+        assert_eq!(refused.0, 406, "{refused:?}");
+        assert!(server.broker.queues().get("other", "orders").is_none());
+        // A queue of that name, which is no stream, has nothing to do with the topic.
+        other.declare("orders", Table::new()).await;
+        let delete = |queue: &str| Method::QueueDelete {
+            ticket: 0,
+            queue: queue.into(),
+            if_unused: false,
+            if_empty: false,
+            nowait: false,
+        };
+        let deleted = other.ask_for(1, &delete("orders")).await;
+        assert_eq!(deleted.name(), "queue.delete-ok");
+        assert!(server.broker.topic("orders").is_ok());
+
+        // A topic goes with its stream, if it was made for it.
+        let deleted = client.ask_for(1, &delete("orders")).await;
+        assert_eq!(deleted.name(), "queue.delete-ok");
+        assert!(server.broker.topic("orders").is_err());
+        let new = NewTopic {
+            name: "events".to_owned(),
+            partitions: Some(1),
+            config: std::collections::BTreeMap::new(),
+            internal: false,
+        };
+        server.broker.create_topic(new, false).await.unwrap();
+        client.declare("events", of()).await;
+        let deleted = client.ask_for(1, &delete("events")).await;
+        assert_eq!(deleted.name(), "queue.delete-ok");
+        assert!(server.broker.topic("events").is_ok());
     });
 }

@@ -1,6 +1,6 @@
 //! Declaring, binding, deleting: what is the same, what is not, and the words for it.
 
-use super::harness::{Client, declare, on_server, settle};
+use super::harness::{Client, declare, eventually, on_server};
 use crate::codec::properties::NONE;
 use crate::codec::{Method, Table, Value};
 
@@ -187,10 +187,7 @@ fn an_exclusive_queue_is_its_connections_alone_and_goes_with_it() {
         // Who just disappears leaves nothing behind either.
         assert_eq!(other.ask_for(1, &mine).await.name(), "queue.declare-ok");
         drop(other);
-        for _ in 0..100 {
-            settle().await;
-        }
-        assert!(server.broker.queues().get("/", "mine").is_none());
+        eventually(|| server.broker.queues().get("/", "mine").is_none()).await;
     });
 }
 

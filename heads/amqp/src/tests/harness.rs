@@ -153,6 +153,20 @@ pub(super) enum Got {
     Heartbeat,
 }
 
+/// How long something that has to come may take on a busy machine, in real time.
+const EXPECTED_MAX: Duration = Duration::from_secs(20);
+/// How often others get their turn before nothing is thought to come.
+const NOTHING_TURNS: usize = 20_000;
+
+/// What is waited for.
+#[derive(Clone, Copy)]
+enum Patience {
+    /// Something that has to come.
+    Expected,
+    /// That nothing comes.
+    Nothing,
+}
+
 /// A connection.
 pub(super) struct Client {
     amqp: Amqp,
@@ -207,8 +221,19 @@ impl Client {
         self.send_bytes(&out);
     }
 
-    /// What comes next; `None` when nothing does, however long one waits.
+    /// What comes next, which has to be there some time; `None` when it is not, or the connection
+    /// has ended.
     pub(super) async fn next(&mut self) -> Option<Got> {
+        self.next_for(Patience::Expected).await
+    }
+
+    /// Checks that nothing more comes.
+    pub(super) async fn nothing(&mut self) {
+        let next = self.next_for(Patience::Nothing).await;
+        assert_eq!(next, None, "nothing was to come");
+    }
+
+    async fn next_for(&mut self, patience: Patience) -> Option<Got> {
         loop {
             if let Some(got) = self.cut() {
                 return Some(got);
@@ -216,15 +241,15 @@ impl Client {
             if self.end.is_some() {
                 return None;
             }
-            if !self.step().await {
+            if !self.step(patience).await {
                 return None;
             }
         }
     }
 
     /// Takes one answer of a call; whether there was one.
-    async fn step(&mut self) -> bool {
-        let Some((lane, reply)) = self.poll_calls().await else {
+    async fn step(&mut self, patience: Patience) -> bool {
+        let Some((lane, reply)) = self.poll_calls(patience).await else {
             return false;
         };
         match reply {
@@ -240,15 +265,25 @@ impl Client {
         true
     }
 
-    /// The next answer of a call; gives up when there is none for a while.
-    async fn poll_calls(&mut self) -> Option<(Lane, Option<Reply>)> {
-        /// How often others get their turn before nothing is thought to come. The disk is waited
-        /// for by yielding, for the time stands still.
-        const TURNS: usize = 100_000;
-        for _ in 0..TURNS {
+    /// The next answer of a call; gives up when there is none for a while. The disk is waited for
+    /// by yielding, for the time of the runtime stands still.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long a machine may take is a matter of real time"
+    )]
+    async fn poll_calls(&mut self, patience: Patience) -> Option<(Lane, Option<Reply>)> {
+        let since = std::time::Instant::now();
+        for turn in 0_usize.. {
             let ready = poll_fn(|cx| Poll::Ready(self.calls.poll_next_unpin(cx))).await;
             if let Poll::Ready(Some(event)) = ready {
                 return Some(event);
+            }
+            let over = match patience {
+                Patience::Expected => since.elapsed() >= EXPECTED_MAX,
+                Patience::Nothing => turn >= NOTHING_TURNS,
+            };
+            if over {
+                break;
             }
             tokio::task::yield_now().await;
         }
@@ -332,7 +367,7 @@ impl Client {
             },
         );
         while self.answers.is_empty() && self.end.is_none() {
-            if !self.step().await {
+            if !self.step(Patience::Expected).await {
                 return;
             }
         }
@@ -449,10 +484,15 @@ pub(super) fn publish(
     out.to_vec()
 }
 
-/// Lets a test wait for what it does not see.
-pub(super) async fn settle() {
-    for _ in 0..200 {
+/// Waits for what no client is told.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a machine may take is a matter of real time"
+)]
+pub(super) async fn eventually(is_so: impl Fn() -> bool) {
+    let since = std::time::Instant::now();
+    while !is_so() {
+        assert!(since.elapsed() < EXPECTED_MAX, "it never came to be");
         tokio::task::yield_now().await;
     }
-    tokio::time::advance(Duration::ZERO).await;
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use net::head::Close;
 
-use super::harness::{Got, on_server};
+use super::harness::{Got, on_server, publish};
+use crate::codec::properties::NONE;
 use crate::codec::{FRAME_HEARTBEAT, Method, put_frame};
 
 #[test]
@@ -14,7 +15,7 @@ fn a_heartbeat_goes_out_when_nothing_else_did_for_half_the_interval() {
         client.handshake("guest", "/", 10).await;
         let _ = client.until("connection.open-ok").await;
         client.advance(Duration::from_secs(4));
-        assert_eq!(client.next().await, None);
+        client.nothing().await;
         client.advance(Duration::from_secs(2));
         assert_eq!(client.next().await, Some(Got::Heartbeat));
     });
@@ -82,5 +83,22 @@ fn a_server_that_goes_down_says_so() {
         let mut client = server.client().await;
         let words = client.script.close(&Close::Drain);
         assert!(words.windows(17).any(|w| w == b"CONNECTION_FORCED"));
+    });
+}
+
+#[test]
+fn a_frame_that_comes_slowly_is_a_sign_of_life() {
+    on_server(async |server| {
+        let mut client = server.connect();
+        client.handshake("guest", "/", 10).await;
+        let _ = client.until("connection.open-ok").await;
+        client.open_channel(1).await;
+        for piece in publish("", "nowhere", false, &NONE, &[b'x'; 4080]).chunks(1100) {
+            client.send_bytes(piece);
+            client.advance(Duration::from_secs(15));
+            assert_eq!(client.end, None);
+        }
+        client.advance(Duration::from_secs(15));
+        assert_eq!(client.end, Some(Close::Idle));
     });
 }
