@@ -1,5 +1,6 @@
 //! Publishing: what is refused, what is a duplicate, and the rest as one batch for each lane.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{HashMap, Offset};
@@ -255,6 +256,22 @@ impl State {
         }
     }
 
+    /// A duplicate is as durable as its first, which may be on its way to the disk yet.
+    fn wait_for_firsts(&self, verdicts: &[Verdict], waits: &mut Vec<(Stream, Offset)>) {
+        let mut last: BTreeMap<u16, u64> = BTreeMap::new();
+        for verdict in verdicts {
+            if let Verdict::Duplicate { lane, offset, .. } = verdict {
+                let next = last.entry(*lane).or_default();
+                *next = (*next).max(offset + 1);
+            }
+        }
+        for (lane, next) in last {
+            if let Some(lane) = self.lanes.get(usize::from(lane)) {
+                waits.push((lane.stream.clone(), Offset(next)));
+            }
+        }
+    }
+
     /// Takes in what was appended; `appended` as [`Plan::appends`] had them.
     pub(super) fn commit(
         &mut self,
@@ -303,6 +320,7 @@ impl State {
             }
             waits.push((lane.stream.clone(), end));
         }
+        self.wait_for_firsts(&plan.verdicts, &mut waits);
         for (index, first) in plan.same {
             let found = plan.verdicts.get(first).cloned();
             if let (Some(place), Some(Verdict::Queued { lane, offset })) =
@@ -378,7 +396,8 @@ fn push(builder: &mut BatchBuilder, message: &Message, now_ms: i64, scratch: &mu
     let own = (!scratch.is_empty()).then_some((HEADER, Some(&scratch[..])));
     let origin = message.attributes.origin.as_ref();
     let origin = origin.map(|(name, block)| (name.as_bytes(), Some(&block[..])));
-    let headers = message.headers.iter();
+    // The broker's own header is no publisher's to write.
+    let headers = message.headers.iter().filter(|(name, _)| name != HEADER);
     let headers = headers.map(|(name, value)| (&name[..], value.as_deref()));
     builder.push(
         message.timestamp_ms.unwrap_or(now_ms),

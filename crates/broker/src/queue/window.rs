@@ -67,15 +67,18 @@ impl Loaded {
         let delta = u64::try_from(record.offset_delta).unwrap_or(0);
         let share = |part: &[u8]| self.records.slice_ref(part);
         let mut headers = Vec::new();
-        let (mut attributes, mut origin) = (Attributes::default(), None);
+        let mut decoded = None;
         for header in record.headers {
             if header.key == HEADER {
-                let value = header.value.map(share).unwrap_or_default();
-                (attributes, origin) = decoder.decode(value);
+                // The broker writes it first; another of that name is somebody else's.
+                decoded.get_or_insert_with(|| {
+                    decoder.decode(header.value.map(share).unwrap_or_default())
+                });
             } else {
                 headers.push((share(header.key), header.value.map(share)));
             }
         }
+        let (mut attributes, origin) = decoded.unwrap_or_default();
         if let Some(name) = origin {
             let at = headers.iter().position(|(key, _)| key == name.as_bytes());
             let block = at.and_then(|at| headers.remove(at).1);

@@ -92,8 +92,8 @@ async fn what_is_due_happens_by_itself() {
         expires: Some(Duration::from_millis(200)),
         ..QueueSettings::default()
     };
-    let queue = machine.declare("retry", settings).await;
     let begin = machine.clock.unix_ms();
+    let queue = machine.declare("retry", settings).await;
     publish(&queue, vec![message("a")]).await;
     let wait = Take {
         wait: Duration::from_secs(50),
@@ -394,6 +394,27 @@ async fn a_message_that_was_seen_is_not_queued_again() {
     machine.clock.advance(Duration::from_secs(301));
     let verdicts = publish(&queue, vec![with("new", known("1", "m5"))]).await;
     assert!(matches!(verdicts[0], Verdict::Queued { .. }));
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_brokers_own_header_is_not_a_publishers_to_write() {
+    let machine = machine().await;
+    let queue = machine.declare("jobs", QueueSettings::default()).await;
+    // Tag 7 is the group.
+    let forged = (
+        Bytes::from_static(b"stentor"),
+        Some(Bytes::from_static(b"\x07\x01g")),
+    );
+    let other = (Bytes::from_static(b"h"), None);
+    for attributes in [group("own"), Attributes::default()] {
+        let mut message = with("a", attributes.clone());
+        message.headers = vec![forged.clone(), other.clone()];
+        publish(&queue, vec![message]).await;
+        let got = take(&queue, 1).await;
+        assert_eq!(got[0].attributes, attributes);
+        assert_eq!(got[0].headers, [other.clone()]);
+    }
     machine.stop().await.unwrap();
 }
 
