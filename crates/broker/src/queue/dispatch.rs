@@ -4,11 +4,9 @@
 //! a task, which calls for the next pass. Returned messages come first, then lanes from the
 //! highest, each from its first record that nobody has looked at.
 
-use std::sync::Weak;
 use std::task::Waker;
 
 use super::delivery::{Delivery, Receipt};
-use super::handle::Inner;
 use super::lane::{Lane, Place, Slot};
 use super::state::{At, Dying, Served, State};
 use super::window::{self, Parsed};
@@ -69,7 +67,7 @@ struct Target {
 
 impl State {
     /// One pass: what time has changed, what leaves by itself, what can be handed out.
-    pub(super) fn pass(&mut self, queue: &Weak<Inner>, limits: Limits) -> Todo {
+    pub(super) fn pass(&mut self, limits: Limits) -> Todo {
         let mut todo = Todo::default();
         self.lanes.iter_mut().for_each(Lane::note_appended);
         self.pass_time(limits.now_ms);
@@ -93,7 +91,7 @@ impl State {
                 short = true;
                 break;
             };
-            let Some((target, run)) = self.next_target(queue, limits.now_ms) else {
+            let Some((target, run)) = self.next_target(limits.now_ms) else {
                 break;
             };
             let mut head = Some(head);
@@ -287,7 +285,7 @@ impl State {
         true
     }
 
-    fn next_target(&mut self, queue: &Weak<Inner>, now_ms: i64) -> Option<(Target, usize)> {
+    fn next_target(&mut self, now_ms: i64) -> Option<(Target, usize)> {
         if let Some(waiter) = self.waiters.front() {
             let target = Target {
                 consumer: 0,
@@ -303,7 +301,7 @@ impl State {
                 .map_or(0, |s| s.deliveries.len());
             return Some((target, waiter.max.saturating_sub(got).max(1)));
         }
-        let (consumer, run) = self.next_consumer(queue)?;
+        let (consumer, run) = self.next_consumer()?;
         let auto_settle = self
             .consumers
             .get(&consumer)

@@ -1,6 +1,6 @@
 //! The handle of a queue: what is asked of it, each under its lock, and what follows without it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -72,10 +72,16 @@ impl Inner {
                 slots_max: config.leases_max,
                 parked_max: config.parked_max,
             };
-            let todo = state.pass(&self.me, limits);
+            // Said before the ends of the lanes are read: what becomes durable after that calls for
+            // a pass of its own. The fence keeps the two in this order, as that of `appended` does.
+            self.interested.store(true, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+            let todo = state.pass(limits);
             let freed = std::mem::take(&mut state.freed);
-            let interested = state.has_targets() || !state.is_unused() || state.watch;
-            self.interested.store(interested, Ordering::Release);
+            // Whoever becomes interested later asks for a pass, and that says so again.
+            if !state.has_targets() && state.is_unused() && !state.watch {
+                self.interested.store(false, Ordering::SeqCst);
+            }
             self.after(&mut state);
             drop(state);
             freed.iter().for_each(Credit::wake);
@@ -115,7 +121,8 @@ impl Inner {
 
     /// Readers may see more: called by whoever has made it durable, which must not be held up.
     pub(super) fn appended(&self) {
-        if self.interested.load(Ordering::Acquire) {
+        fence(Ordering::SeqCst);
+        if self.interested.load(Ordering::SeqCst) {
             self.schedule();
         }
     }
@@ -235,7 +242,7 @@ impl Queue {
             });
         }
         state.used_ms = self.0.shared.clock.unix_ms();
-        let id = state.add_consumer(settings);
+        let id = state.add_consumer(settings, self.0.me.clone());
         drop(state);
         self.0.schedule();
         Ok(Consumer::new(self.clone(), id))

@@ -61,7 +61,7 @@ pub(super) struct State {
     pub(super) turn: usize,
     pub(super) deleted: bool,
     pub(super) consumers: BTreeMap<u64, ConsumerSlot>,
-    /// The consumers that may get something, by priority, in turn.
+    /// The consumers that may get something, by priority, in turn; no level is empty.
     pub(super) rotation: BTreeMap<Reverse<i32>, VecDeque<u64>>,
     /// The one that gets everything, where there is one.
     pub(super) active: Option<u64>,
@@ -478,7 +478,7 @@ impl State {
 
     /// Whether somebody could be given something.
     pub(super) fn has_targets(&self) -> bool {
-        !self.waiters.is_empty() || self.rotation.values().any(|level| !level.is_empty())
+        !self.waiters.is_empty() || !self.rotation.is_empty()
     }
 
     /// When something happens by itself next, in milliseconds since 1970.
