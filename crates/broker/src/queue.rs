@@ -22,6 +22,7 @@ mod delivery;
 mod dispatch;
 mod handle;
 mod journal;
+mod kept;
 mod lane;
 mod leave;
 mod load;

@@ -71,8 +71,8 @@ impl State {
         let mut todo = Todo::default();
         self.lanes.iter_mut().for_each(Lane::note_appended);
         self.pass_time(limits.now_ms);
-        self.read_rejected();
-        if let Some((number, offset)) = self.rejected.first().copied()
+        self.retry_kept(limits.now_ms);
+        if let Some((number, offset)) = self.read_dying(limits.now_ms)
             && let Some(lane) = self.lane(number)
         {
             let load = Load {

@@ -427,6 +427,9 @@ impl State {
             Place::Ready | Place::Parked => false,
             Place::Delayed(_) => !leased_too,
         };
+        for (at, _) in std::mem::take(&mut self.kept) {
+            self.settle_slot(at);
+        }
         for number in 0..self.lanes.len() {
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             let Some(lane) = self.lane(number) else {

@@ -140,7 +140,10 @@ impl State {
 }
 
 /// When a message expires, and when it is dropped in silence.
-fn ends(settings: &super::settings::QueueSettings, parsed: &Parsed) -> (Option<i64>, Option<i64>) {
+pub(super) fn ends(
+    settings: &super::settings::QueueSettings,
+    parsed: &Parsed,
+) -> (Option<i64>, Option<i64>) {
     let after = |from: i64, time: std::time::Duration| {
         from.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
     };

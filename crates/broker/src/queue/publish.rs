@@ -102,6 +102,16 @@ pub(super) struct PublishLimits {
 }
 
 impl Plan {
+    /// Which of the call's messages there is no room for.
+    pub(super) fn rejected(&self) -> impl Iterator<Item = usize> {
+        let rejected = |(_, verdict): &(usize, &Verdict)| **verdict == Verdict::Rejected;
+        self.verdicts
+            .iter()
+            .enumerate()
+            .filter(rejected)
+            .map(|(at, _)| at)
+    }
+
     /// The appends, lane by lane.
     pub(super) fn appends(&self, state: &State, epoch: i32) -> Vec<GroupAppend> {
         let mut appends = Vec::new();
@@ -380,7 +390,8 @@ impl Plan {
 }
 
 fn check_size(message: &Message, limits: PublishLimits) -> Result<(), Error> {
-    if message.value.len() <= limits.message_bytes_max {
+    // What is here already is moved whatever the limit is now.
+    if limits.moved || message.value.len() <= limits.message_bytes_max {
         return Ok(());
     }
     Err(Error::Batch(BatchProblem::TooLarge {

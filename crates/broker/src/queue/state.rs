@@ -78,9 +78,13 @@ pub(super) struct State {
     pub(super) groups: Option<Box<Groups>>,
     pub(super) dedup: Option<Box<DedupWindow>>,
     pub(super) dying: Vec<Dying>,
-    /// Rejected messages whose texts have to be read before they can be moved.
-    pub(super) rejected: Vec<At>,
-    /// How many slots are dying, in `dying` or on their way.
+    /// Dying messages whose texts have to be read before they can be moved.
+    pub(super) unread_dying: Vec<(At, DeathReason)>,
+    /// Dying messages that have no place to go to for now.
+    pub(super) kept: Vec<(At, DeathReason)>,
+    /// When those are tried again, in milliseconds since 1970.
+    pub(super) retry_ms: Option<i64>,
+    /// How many slots are dying, in one of these lists or on their way.
     pub(super) dying_count: u64,
     pub(super) next_epoch: u32,
     pub(super) next_id: u64,
@@ -136,7 +140,9 @@ impl State {
             groups,
             dedup,
             dying: Vec::new(),
-            rejected: Vec::new(),
+            unread_dying: Vec::new(),
+            kept: Vec::new(),
+            retry_ms: None,
             dying_count: 0,
             next_epoch: epoch,
             next_id: 1,
@@ -496,6 +502,7 @@ impl State {
             first(&self.deadlines),
             first(&self.due),
             self.head_expires,
+            self.retry_ms,
             idle,
         ];
         times.into_iter().flatten().min()

@@ -250,6 +250,79 @@ async fn rejected_and_too_often_delivered_messages_are_dead_lettered() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_without_a_place_stays_until_there_is_one() {
+    let machine = machine().await;
+    let narrow = QueueSettings {
+        length_max: Some(1),
+        overflow: Overflow::Reject,
+        ..QueueSettings::default()
+    };
+    let dead = machine.declare("dead", narrow.clone()).await;
+    let settings = QueueSettings {
+        delivery_limit: Some(9),
+        dead_letter: Some(DeadLetter::Queue("dead".to_owned())),
+        ..QueueSettings::default()
+    };
+    let queue = machine.declare("jobs", settings).await;
+    put(&queue, &["1", "2", "3"]).await;
+    let got = take(&queue, 3).await;
+    let receipts: Vec<_> = got.iter().map(|d| d.receipt).collect();
+    queue.settle(&receipts, Outcome::Reject);
+    until_ready(&dead, 1).await;
+    let again = async |dead: &Queue| {
+        machine.clock.advance(Duration::from_secs(2));
+        assert!(take(&queue, 9).await.is_empty());
+        until_ready(dead, 1).await;
+        take(dead, 9).await
+    };
+    assert_eq!(texts(&take(&dead, 9).await), ["1"]);
+    assert_eq!(texts(&again(&dead).await), ["2"], "the queue was full");
+    // It goes, and one of its name comes.
+    machine
+        .queues()
+        .delete(&dead, DeleteWhen::default())
+        .await
+        .unwrap();
+    machine.clock.advance(Duration::from_secs(2));
+    assert!(take(&queue, 9).await.is_empty());
+    let dead = machine.declare("dead", narrow).await;
+    assert_eq!(texts(&again(&dead).await), ["3"], "the queue was gone");
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_moved_though_it_would_be_too_large_to_publish() {
+    let (disk, rng) = (SimDisk::new(), Rng::seeded(1));
+    let machine = Machine::start(&disk, &rng, Setup::default()).unwrap();
+    machine.declare("dead", QueueSettings::default()).await;
+    let settings = QueueSettings {
+        dead_letter: Some(DeadLetter::Queue("dead".to_owned())),
+        ..QueueSettings::default()
+    };
+    let queue = machine.declare("jobs", settings).await;
+    put(&queue, &["long", "longer"]).await;
+    machine.stop().await.unwrap();
+    let setup = Setup {
+        queues: broker::queue::Config {
+            message_bytes_max: base::ByteSize(3),
+            ..broker::queue::Config::default()
+        },
+        ..Setup::default()
+    };
+    let machine = Machine::start(&disk, &rng, setup).unwrap();
+    let queue = machine.queues().get("/", "jobs").unwrap();
+    let dead = machine.queues().get("/", "dead").unwrap();
+    let mut consumer = queue.consume(ConsumerSettings::default()).unwrap();
+    let got = some(&mut consumer, 2).await;
+    let receipts: Vec<_> = got.iter().map(|d| d.receipt).collect();
+    queue.settle(&receipts, Outcome::Reject);
+    until_ready(&dead, 2).await;
+    drop(consumer);
+    drop((queue, dead));
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_circle_without_a_rejection_is_broken() {
     let machine = machine().await;
     let to = |name: &str| QueueSettings {
@@ -413,7 +486,7 @@ async fn the_brokers_own_header_is_not_a_publishers_to_write() {
         publish(&queue, vec![message]).await;
         let got = take(&queue, 1).await;
         assert_eq!(got[0].attributes, attributes);
-        assert_eq!(got[0].headers, [other.clone()]);
+        assert_eq!(got[0].headers, std::slice::from_ref(&other));
     }
     machine.stop().await.unwrap();
 }
