@@ -110,6 +110,7 @@ impl State {
             }
             self.let_full_go(&mut todo);
         }
+        self.sweep_spared(limits, &mut todo);
         // Whoever takes nothing for an answer still gets what was published before.
         let pending = self.lanes.iter().any(Lane::is_pending);
         self.answer_waiters(short && !pending, &mut todo);

@@ -66,7 +66,7 @@ impl State {
             let message = lane.again.get(at.1, decoder);
             // Kept for as long as the queue keeps anything.
             let kept = |message: &window::Parsed| {
-                let (_, dropped) = ends(&self.settings, message);
+                let dropped = ends(&self.settings, message).dropped;
                 dropped.is_none_or(|dropped| dropped > now_ms)
             };
             match message.filter(kept) {

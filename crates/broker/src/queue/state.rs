@@ -94,6 +94,8 @@ pub(super) struct State {
     pub(super) watch: bool,
     /// Whether the heads of all lanes were looked at and none has changed since.
     pub(super) head_known: bool,
+    /// Whether a message that expires at once was left for somebody who may have credit.
+    pub(super) spared: bool,
     /// When the head expires, as far as it was looked at.
     pub(super) head_expires: Option<i64>,
     /// Whether the journal does not know all of it.
@@ -149,6 +151,7 @@ impl State {
             used_ms: 0,
             watch,
             head_known: false,
+            spared: false,
             head_expires: None,
             dirty: false,
             journal_end: 0,

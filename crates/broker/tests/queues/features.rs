@@ -323,6 +323,34 @@ async fn a_dead_letter_is_moved_though_it_would_be_too_large_to_publish() {
 }
 
 #[tokio::test]
+async fn what_has_no_time_to_wait_is_for_whoever_is_ready() {
+    let machine = machine().await;
+    let dead = machine.declare("dead", QueueSettings::default()).await;
+    let settings = QueueSettings {
+        message_ttl: Some(Duration::ZERO),
+        dead_letter: Some(DeadLetter::Queue("dead".to_owned())),
+        ..QueueSettings::default()
+    };
+    let queue = machine.declare("jobs", settings).await;
+    put(&queue, &["nobody"]).await;
+    until_ready(&dead, 1).await;
+    let one = ConsumerSettings {
+        prefetch: 1,
+        ..ConsumerSettings::default()
+    };
+    let mut consumer = queue.consume(one).unwrap();
+    put(&queue, &["ready", "too many"]).await;
+    assert_eq!(texts(&some(&mut consumer, 1).await), ["ready"]);
+    until_ready(&dead, 2).await;
+    put(&queue, &["no credit"]).await;
+    until_ready(&dead, 3).await;
+    let gone = take(&dead, 9).await;
+    assert_eq!(texts(&gone), ["nobody", "too many", "no credit"]);
+    assert_eq!(gone[1].attributes.deaths[0].reason, DeathReason::Expired);
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_circle_without_a_rejection_is_broken() {
     let machine = machine().await;
     let to = |name: &str| QueueSettings {
