@@ -33,6 +33,7 @@ mod read;
 mod run;
 mod settings;
 mod settle;
+mod slots;
 mod state;
 mod window;
 

@@ -176,13 +176,12 @@ impl State {
     /// The first message of a lane that is not hidden.
     pub(super) fn head(&mut self, number: u16, limits: Limits) -> Head {
         loop {
-            let full = self.slots() >= limits.slots_max;
             let parked = self.parked_too_many(limits);
             let decoder = &mut self.decoder;
             let Some(lane) = self.lanes.get_mut(usize::from(number)) else {
                 return Head::Empty;
             };
-            if let Some(offset) = lane.ready.first().copied() {
+            if let Some(offset) = lane.ready.first() {
                 if !lane.again.covers(offset) {
                     let Some(read) = lane.read_cached(offset, 1) else {
                         return lane.load(number, offset, true);
@@ -198,10 +197,17 @@ impl State {
                 continue;
             }
             lane.skip_settled();
-            if full || parked || lane.next >= lane.stream.end().0 {
+            if parked || lane.next >= lane.stream.end().0 {
                 return Head::Empty;
             }
-            if let Some(parsed) = lane.window.peek(lane.next, decoder) {
+            // Counted for lanes only that have something.
+            if self.slots() >= limits.slots_max {
+                return Head::Empty;
+            }
+            let Some(lane) = self.lanes.get_mut(usize::from(number)) else {
+                return Head::Empty;
+            };
+            if let Some(parsed) = lane.window.peek(lane.next, &mut self.decoder) {
                 let offset = parsed.offset;
                 lane.advance_to(offset);
                 if !self.hide(number, limits.now_ms) {
@@ -254,7 +260,7 @@ impl State {
         let group = group.filter(|_| self.groups.is_some());
         let parked = match (&group, &self.groups) {
             (Some(key), Some(groups)) if delayed.is_none() => {
-                let waits = self.waiters.front().map_or(0, |waiter| waiter.id);
+                let waits = self.waiters.keys().next().copied().unwrap_or(0);
                 !groups.may_have(key, offset, waits)
             }
             _ => false,
@@ -287,7 +293,7 @@ impl State {
     }
 
     fn next_target(&mut self, now_ms: i64) -> Option<(Target, usize)> {
-        if let Some(waiter) = self.waiters.front() {
+        if let Some((_, waiter)) = self.waiters.first_key_value() {
             let target = Target {
                 consumer: 0,
                 waiter: waiter.id,
@@ -451,10 +457,10 @@ impl State {
 
     /// The waiter whose turn it was goes when it has all that it wants.
     fn let_full_go(&mut self, todo: &mut Todo) {
-        if let Some(waiter) = self.waiters.front()
+        if let Some((_, waiter)) = self.waiters.first_key_value()
             && let Some(served) = self.served.get(&waiter.id)
             && served.deliveries.len() >= waiter.max
-            && let Some(mut waiter) = self.waiters.pop_front()
+            && let Some(mut waiter) = self.remove_waiter(waiter.id)
         {
             todo.wakers.extend(waiter.waker.take());
         }
@@ -469,21 +475,26 @@ impl State {
 
     /// Lets those go who have something, and those who take nothing for an answer.
     fn answer_waiters(&mut self, empty: bool, todo: &mut Todo) {
-        let served = &mut self.served;
-        let full = |waiter: &super::state::Waiter, served: &Served| {
-            !served.deliveries.is_empty() || waiter.max == 0
-        };
-        self.waiters.retain_mut(|waiter| {
-            if empty && waiter.now {
-                served.entry(waiter.id).or_insert_with(|| Served {
-                    deliveries: Vec::new(),
-                    auto_settle: waiter.auto_settle,
-                });
-            } else if !served.get(&waiter.id).is_some_and(|s| full(waiter, s)) {
-                return true;
-            }
-            todo.wakers.extend(waiter.waker.take());
-            false
-        });
+        // Only the first may have something: the next is served when it is gone.
+        while let Some(id) = self.waiters.keys().next().copied()
+            && self.served.contains_key(&id)
+        {
+            let waiter = self.remove_waiter(id);
+            todo.wakers.extend(waiter.and_then(|waiter| waiter.waker));
+        }
+        if !empty {
+            return;
+        }
+        while let Some(id) = self.impatient.first().copied() {
+            let Some(waiter) = self.remove_waiter(id) else {
+                continue;
+            };
+            let nothing = Served {
+                deliveries: Vec::new(),
+                auto_settle: waiter.auto_settle,
+            };
+            self.served.insert(id, nothing);
+            todo.wakers.extend(waiter.waker);
+        }
     }
 }

@@ -155,7 +155,8 @@ impl Inner {
             state.remove_consumer(id);
         }
         let waiters = std::mem::take(&mut state.waiters);
-        wakers.extend(waiters.into_iter().filter_map(|waiter| waiter.waker));
+        state.impatient.clear();
+        wakers.extend(waiters.into_values().filter_map(|waiter| waiter.waker));
         let freed = std::mem::take(&mut state.freed);
         state.charge = None;
         drop(state);
@@ -294,7 +295,7 @@ impl Queue {
         state.used_ms = self.0.shared.clock.unix_ms();
         let id = state.new_id();
         let lease = take.lease.or(state.settings.lease);
-        state.waiters.push_back(Waiter {
+        state.add_waiter(Waiter {
             id,
             max: take.max,
             lease_ms: lease.map(millis),
@@ -390,8 +391,7 @@ impl Waiting {
             if state.deleted {
                 return Poll::Ready(Err(inner.unknown()));
             }
-            let waiter = state.waiters.iter_mut().find(|waiter| waiter.id == self.id);
-            if let Some(waiter) = waiter {
+            if let Some(waiter) = state.waiters.get_mut(&self.id) {
                 waiter.waker = Some(context.waker().clone());
             }
             Poll::Pending
@@ -404,7 +404,7 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let (id, auto_settle) = (self.id, self.auto_settle);
         self.queue.0.change(|state| {
-            state.waiters.retain(|waiter| waiter.id != id);
+            state.remove_waiter(id);
             if let Some(served) = state.served.remove(&id) {
                 for delivery in served.deliveries.iter().rev() {
                     state.undo(delivery, auto_settle);

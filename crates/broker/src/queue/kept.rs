@@ -33,7 +33,7 @@ impl State {
         {
             slot.place = Place::Ready;
             lane.bytes += u64::from(slot.size);
-            lane.ready.insert(at.1);
+            lane.ready.insert(at.1, slot.size);
             self.dying_count -= 1;
             self.head_known = false;
         }

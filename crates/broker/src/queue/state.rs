@@ -67,7 +67,10 @@ pub(super) struct State {
     pub(super) active: Option<u64>,
     /// Whether there ever was a consumer.
     pub(super) had_consumer: bool,
-    pub(super) waiters: VecDeque<Waiter>,
+    /// Those who take, in the order in which they came.
+    pub(super) waiters: BTreeMap<u64, Waiter>,
+    /// Those of them who take nothing for an answer.
+    pub(super) impatient: BTreeSet<u64>,
     pub(super) served: BTreeMap<u64, Served>,
     pub(super) deadlines: BTreeSet<(i64, u16, u64)>,
     pub(super) due: BTreeSet<(i64, u16, u64)>,
@@ -132,7 +135,8 @@ impl State {
             rotation: BTreeMap::new(),
             active: None,
             had_consumer: false,
-            waiters: VecDeque::new(),
+            waiters: BTreeMap::new(),
+            impatient: BTreeSet::new(),
             served: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             due: BTreeSet::new(),
@@ -250,7 +254,7 @@ impl State {
         if matches!(slot.place, Place::Delayed(_)) {
             slot.place = Place::Ready;
             lane.bytes += u64::from(slot.size);
-            lane.ready.insert(offset);
+            lane.ready.insert(offset, slot.size);
             self.delayed -= 1;
             if let Some(groups) = &mut self.groups {
                 groups.release(offset, true);
@@ -273,7 +277,7 @@ impl State {
         let fresh = Slot::new(Place::Ready, message.size());
         let mut leased = fresh;
         if let Some(lane) = self.lane(number) {
-            let slot = lane.slots.entry(offset).or_insert(fresh);
+            let slot = lane.slots.get_or_insert(offset, fresh);
             slot.place = Place::Leased(who);
             slot.epoch = epoch;
             slot.attempts = slot.attempts.saturating_add(1);
@@ -334,7 +338,7 @@ impl State {
             self.due.insert((until, number, offset));
         } else {
             slot.place = Place::Ready;
-            lane.ready.insert(offset);
+            lane.ready.insert(offset, slot.size);
             lane.bytes += u64::from(slot.size);
             if let Some(groups) = &mut self.groups {
                 groups.release(offset, true);
@@ -345,6 +349,18 @@ impl State {
         }
         self.dirty = true;
         self.give_back_credit(who);
+    }
+
+    pub(super) fn add_waiter(&mut self, waiter: Waiter) {
+        if waiter.now {
+            self.impatient.insert(waiter.id);
+        }
+        self.waiters.insert(waiter.id, waiter);
+    }
+
+    pub(super) fn remove_waiter(&mut self, id: u64) -> Option<Waiter> {
+        self.impatient.remove(&id);
+        self.waiters.remove(&id)
     }
 
     /// Takes back what was handed out and not come for, as if it had not been.
@@ -384,7 +400,7 @@ impl State {
             0
         };
         slot.place = Place::Ready;
-        lane.ready.insert(offset);
+        lane.ready.insert(offset, slot.size);
         lane.bytes += size;
         lane.cursor.touch(offset);
         self.dirty = true;
@@ -470,7 +486,7 @@ impl State {
             && let Some(slot) = lane.slots.get_mut(&offset)
         {
             slot.place = Place::Ready;
-            lane.ready.insert(offset);
+            lane.ready.insert(offset, slot.size);
             lane.bytes += u64::from(slot.size);
             self.parked -= 1;
         }

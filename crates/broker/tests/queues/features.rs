@@ -344,7 +344,8 @@ async fn what_has_no_time_to_wait_is_for_whoever_is_ready() {
     until_ready(&dead, 2).await;
     put(&queue, &["no credit"]).await;
     until_ready(&dead, 3).await;
-    let gone = take(&dead, 9).await;
+    let mut dead = dead.consume(ConsumerSettings::default()).unwrap();
+    let gone = some(&mut dead, 3).await;
     assert_eq!(texts(&gone), ["nobody", "too many", "no credit"]);
     assert_eq!(gone[1].attributes.deaths[0].reason, DeathReason::Expired);
     machine.stop().await.unwrap();
