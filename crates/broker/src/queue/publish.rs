@@ -15,7 +15,7 @@ use super::lane::Lane;
 use super::settings::Overflow;
 use super::state::State;
 use crate::error::{BatchProblem, Error};
-use crate::message::{HEADER, Message, encode};
+use crate::message::{HEADER, Message, OWN_SEQUENCE, encode};
 use crate::records::partition_of;
 
 /// At this size a batch is closed: a message that is read again is looked for in its batch.
@@ -67,7 +67,8 @@ struct LanePlan {
 impl LanePlan {
     fn close(&mut self) -> Result<(), Error> {
         if !self.builder.is_empty() {
-            let batch = std::mem::take(&mut self.builder).build(Compression::None);
+            let batch =
+                std::mem::take(&mut self.builder).build_marked(Compression::None, OWN_SEQUENCE);
             let invalid = |e: store::batch::BatchError| BatchProblem::Invalid(e.to_string());
             self.batches
                 .push(batch.map_err(|e| Error::Batch(invalid(e)))?);

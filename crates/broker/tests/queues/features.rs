@@ -9,6 +9,7 @@ use broker::queue::{
     QueueSettings, Take, Verdict,
 };
 use bytes::Bytes;
+use store::batch::{BatchBuilder, Compression};
 use store::sim::SimDisk;
 
 use crate::basics::{machine, put, some, take, texts};
@@ -517,6 +518,16 @@ async fn the_brokers_own_header_is_not_a_publishers_to_write() {
         assert_eq!(got[0].attributes, attributes);
         assert_eq!(got[0].headers, std::slice::from_ref(&other));
     }
+    // Nor is it a producer's who writes the topic itself.
+    let mut builder = BatchBuilder::new();
+    let value = forged.1.as_deref();
+    builder.push(0, None, Some(b"a"), [(&forged.0[..], value)]);
+    let batch = builder.build(Compression::None).unwrap();
+    let partition = queue.topic().partition(0).unwrap();
+    partition.append(&batch).unwrap();
+    let got = take(&queue, 1).await;
+    assert_eq!(got[0].attributes, Attributes::default());
+    assert!(got[0].headers.is_empty());
     machine.stop().await.unwrap();
 }
 
