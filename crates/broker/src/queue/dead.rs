@@ -320,7 +320,8 @@ impl Inner {
             }));
         };
         let mut settled: Vec<At> = letters.iter().filter_map(|letter| letter.at).collect();
-        let count = letters.len() as u64;
+        let dropped = left.iter().filter(|letter| !letter.stays()).count();
+        let count = (letters.len() + dropped) as u64;
         left.retain(|letter| {
             settled.extend(letter.at.filter(|_| !letter.stays()));
             letter.stays() || letter.at.is_none()

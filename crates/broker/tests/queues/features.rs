@@ -1,5 +1,8 @@
 //! Time, limits, order, dead letters.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use base::{Clock, Rng};
@@ -10,7 +13,7 @@ use broker::queue::{
 };
 use bytes::Bytes;
 use store::batch::{BatchBuilder, Compression};
-use store::sim::SimDisk;
+use store::sim::{Action, SimDisk};
 
 use crate::basics::{machine, put, some, take, texts};
 use crate::machine::{Machine, Setup, message};
@@ -497,6 +500,37 @@ async fn a_message_that_was_seen_is_not_queued_again() {
     machine.clock.advance(Duration::from_secs(301));
     let verdicts = publish(&queue, vec![with("new", known("1", "m5"))]).await;
     assert!(matches!(verdicts[0], Verdict::Queued { .. }));
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_duplicate_is_durable_no_sooner_than_its_first() {
+    let disk = SimDisk::new();
+    let machine = Machine::start(&disk, &Rng::seeded(1), Setup::default()).unwrap();
+    let settings = QueueSettings {
+        dedup: Some(Dedup {
+            window: Duration::from_secs(300),
+            scope: DedupScope::Queue,
+        }),
+        ..QueueSettings::default()
+    };
+    let queue = machine.declare("jobs", settings).await;
+    let known = Attributes {
+        dedup: Some(Bytes::from_static(b"1")),
+        ..Attributes::default()
+    };
+    let gate = disk.close_gate(Action::Sync, "wal/", 0);
+    let first = queue.publish(vec![with("a", known.clone())]).unwrap();
+    let second = queue.publish(vec![with("a", known)]).unwrap();
+    assert!(matches!(second.verdicts[0], Verdict::Duplicate { .. }));
+    {
+        let mut waiting = pin!(second.durable());
+        let begun = poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_ready())).await;
+        assert!(!begun, "the first is on its way to the disk yet");
+        disk.open_gate(gate);
+        waiting.await.unwrap();
+    }
+    first.durable().await.unwrap();
     machine.stop().await.unwrap();
 }
 
