@@ -2,7 +2,8 @@
 //!
 //! Key, value and ordinary headers are the record's own, so that whoever reads the topic sees
 //! them. What no protocol has a header for that all others know (routing, priority, expiry, group,
-//! history) is one more record header, [`HEADER`]: a list of tag, length, value. A producer's own
+//! history) is one more record header, [`HEADER`]: a list of tag, length, value; it counts in batches
+//! that the broker wrote, and is left out of what is read of others. A producer's own
 //! block of properties is a header under the name that its protocol chose, byte for byte, so that
 //! a message that leaves by the protocol it came by is unchanged.
 
@@ -13,6 +14,10 @@ use bytes::Bytes;
 use crate::records::RecordHeader;
 
 mod layout;
+
+/// The base sequence of batches that the broker wrote: only in them is [`HEADER`] the broker's word.
+/// Of producers without an id nobody reads it, and theirs is refused when it is this.
+pub(crate) const OWN_SEQUENCE: i32 = -0x5354;
 
 pub(crate) use layout::{Decoder, HEADER, encode};
 

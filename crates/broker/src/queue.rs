@@ -22,6 +22,7 @@ mod delivery;
 mod dispatch;
 mod handle;
 mod journal;
+mod kept;
 mod lane;
 mod leave;
 mod load;
@@ -33,6 +34,7 @@ mod read;
 mod run;
 mod settings;
 mod settle;
+mod slots;
 mod state;
 mod window;
 

@@ -9,6 +9,7 @@ use store::batch::{self, BatchHeader, Compression, HEADER_LEN};
 
 use crate::config::Config;
 use crate::error::BatchProblem;
+use crate::message::OWN_SEQUENCE;
 use crate::producer::Stamp;
 use crate::topic_config::TopicConfig;
 
@@ -142,6 +143,9 @@ fn header_rules(header: &BatchHeader) -> Result<u32, BatchProblem> {
     }
     if header.producer_id >= 0 && (header.base_sequence < 0 || header.producer_epoch < 0) {
         return invalid("a producer id without sequence or epoch");
+    }
+    if header.producer_id < 0 && header.base_sequence == OWN_SEQUENCE {
+        return invalid("a base sequence that is the broker's own");
     }
     if header.is_log_append_time() {
         return Err(BatchProblem::Timestamp {

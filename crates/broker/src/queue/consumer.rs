@@ -104,19 +104,34 @@ impl Credit {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
     }
 
-    fn park(&self, queue: Weak<Inner>, consumer: u64) {
-        self.0.parked.lock().push((queue, consumer));
+    /// Has a consumer woken when there is credit; false when there is some now. Looked at under
+    /// the lock, which whoever gives back takes afterwards: one of the two sees the other.
+    fn park(&self, queue: &Weak<Inner>, consumer: u64) -> bool {
+        let mut parked = self.0.parked.lock();
+        if self.left() > 0 {
+            return false;
+        }
+        parked.push((queue.clone(), consumer));
+        true
+    }
+
+    /// A parked consumer is gone.
+    fn unpark(&self, queue: &Weak<Inner>, consumer: u64) {
+        let other = |(of, id): &(Weak<Inner>, u64)| *id != consumer || !of.ptr_eq(queue);
+        self.0.parked.lock().retain(other);
     }
 
     /// Lets those that wait for credit look again. The caller holds no queue's lock.
     pub(super) fn wake(&self) {
+        let mut parked = self.0.parked.lock();
         if self.left() == 0 {
             return;
         }
-        let parked = std::mem::take(&mut *self.0.parked.lock());
-        for (queue, consumer) in parked {
+        let woken = std::mem::take(&mut *parked);
+        drop(parked);
+        for (queue, consumer) in woken {
             if let Some(queue) = queue.upgrade() {
-                queue.state.lock().rotate_in(consumer);
+                queue.state.lock().look_again(consumer);
                 queue.schedule();
             }
         }
@@ -133,11 +148,29 @@ pub(super) struct ConsumerSlot {
     inbox_bytes: usize,
     waker: Option<Waker>,
     in_rotation: bool,
+    /// Whether its shared credit knows that it waits.
+    parked: bool,
+    queue: Weak<Inner>,
 }
 
 impl ConsumerSlot {
-    /// How many more it may be given now.
-    fn capacity(&self) -> usize {
+    /// How many more it may be given now. Where others hold all of its shared credit it is woken
+    /// when they give some back.
+    fn capacity(&mut self, id: u64) -> usize {
+        let own = self.own_capacity();
+        let Some(shared) = self.settings.shared.as_ref().filter(|_| own > 0) else {
+            return own;
+        };
+        loop {
+            let left = shared.left() as usize;
+            if left > 0 || self.parked {
+                return own.min(left);
+            }
+            self.parked = shared.park(&self.queue, id);
+        }
+    }
+
+    fn own_capacity(&self) -> usize {
         if self.inbox_bytes >= INBOX_BYTES_MAX {
             return 0;
         }
@@ -145,22 +178,17 @@ impl ConsumerSlot {
             0 => u32::MAX,
             max => max.saturating_sub(self.held),
         };
-        let shared = self.settings.shared.as_ref().map_or(u32::MAX, Credit::left);
         let inbox = INBOX_MAX.saturating_sub(self.inbox.len());
-        inbox.min(own as usize).min(shared as usize)
-    }
-
-    /// Whether it waits for credit that others hold.
-    fn waits_for_shared(&self) -> bool {
-        self.settings
-            .shared
-            .as_ref()
-            .is_some_and(|shared| shared.left() == 0)
+        inbox.min(own as usize)
     }
 }
 
 impl State {
-    pub(super) fn add_consumer(&mut self, settings: ConsumerSettings) -> ConsumerId {
+    pub(super) fn add_consumer(
+        &mut self,
+        settings: ConsumerSettings,
+        queue: Weak<Inner>,
+    ) -> ConsumerId {
         let id = self.new_id();
         self.had_consumer = true;
         let slot = ConsumerSlot {
@@ -170,6 +198,8 @@ impl State {
             inbox_bytes: 0,
             waker: None,
             in_rotation: false,
+            parked: false,
+            queue,
         };
         self.consumers.insert(id, slot);
         self.choose_active();
@@ -189,12 +219,20 @@ impl State {
         }
         if let Some(slot) = self.consumers.get_mut(&id)
             && !slot.in_rotation
-            && slot.capacity() > 0
+            && slot.capacity(id) > 0
         {
             slot.in_rotation = true;
             let level = Reverse(slot.settings.priority);
             self.rotation.entry(level).or_default().push_back(id);
         }
+    }
+
+    /// There may be shared credit for a consumer that waited for it.
+    fn look_again(&mut self, id: u64) {
+        if let Some(slot) = self.consumers.get_mut(&id) {
+            slot.parked = false;
+        }
+        self.rotate_in(id);
     }
 
     /// Where one consumer gets everything: the first of the highest priority, but the active one
@@ -232,33 +270,30 @@ impl State {
             let level = Reverse(slot.settings.priority);
             if let Some(ids) = self.rotation.get_mut(&level) {
                 ids.retain(|other| *other != id);
+                if ids.is_empty() {
+                    self.rotation.remove(&level);
+                }
             }
         }
     }
 
     /// The consumer whose turn it is, and how many it may have in a row.
-    pub(super) fn next_consumer(&mut self, queue: &Weak<Inner>) -> Option<(u64, usize)> {
-        let mut levels = self.rotation.values_mut();
-        let (consumers, mut rest) = (&mut self.consumers, levels.next());
-        while let Some(level) = rest {
+    pub(super) fn next_consumer(&mut self) -> Option<(u64, usize)> {
+        while let Some(mut entry) = self.rotation.first_entry() {
+            let level = entry.get_mut();
             while let Some(id) = level.pop_front() {
-                let Some(slot) = consumers.get_mut(&id) else {
+                let Some(slot) = self.consumers.get_mut(&id) else {
                     continue;
                 };
-                let capacity = slot.capacity();
+                let capacity = slot.capacity(id);
                 if capacity > 0 {
                     level.push_back(id);
                     let run = if level.len() == 1 { capacity } else { 1 };
                     return Some((id, run));
                 }
                 slot.in_rotation = false;
-                if slot.waits_for_shared()
-                    && let Some(shared) = &slot.settings.shared
-                {
-                    shared.park(queue.clone(), id);
-                }
             }
-            rest = levels.next();
+            entry.remove();
         }
         None
     }
@@ -369,6 +404,11 @@ impl State {
                 self.freed.push(shared.clone());
             }
             self.undo(delivery, slot.settings.auto_settle);
+        }
+        if slot.parked
+            && let Some(shared) = &slot.settings.shared
+        {
+            shared.unpark(&slot.queue, id);
         }
         if slot.held > 0
             && let Some(shared) = slot.settings.shared

@@ -2,7 +2,11 @@
 //!
 //! A move is one entry of the write-ahead log: the message in its new queues, and the journal's
 //! word that it is settled here. The queues are locked in the order of their ids.
+//!
+//! A message whose queue for dead letters is gone or full stays and is tried again, unless it died
+//! to make room. One that an exchange leads nowhere is dropped.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,10 +17,10 @@ use store::{AppendOptions, GroupAppend};
 use super::QueueId;
 use super::handle::{Inner, Queue};
 use super::lane::Place;
-use super::publish::PublishLimits;
+use super::publish::{Plan, PublishLimits};
 use super::settings::DeadLetter;
 use super::state::{At, Dying, State};
-use super::window::{self, Parsed};
+use super::window::Parsed;
 use crate::error::Error;
 use crate::message::{Death, DeathReason, Message};
 
@@ -25,11 +29,66 @@ const MOVE_MAX: usize = 256;
 /// How many deaths a message remembers: one for each queue and reason on its way.
 const DEATHS_MAX: usize = 64;
 
+/// How many bytes, over all queues that they go to; one message may have more.
+pub(super) const MOVE_BYTES_MAX: usize = 32 << 20;
+/// How long a message stays that has no place to go to, before that is looked at again.
+const RETRY_MS: i64 = 1000;
+
 /// A message with the places it goes to.
+#[derive(Clone)]
 struct Letter {
     at: Option<At>,
+    reason: DeathReason,
     message: Message,
     to: Vec<Queue>,
+    /// Whether the queue that it should go to is not there.
+    homeless: bool,
+}
+
+impl Letter {
+    /// About how much of the log it needs in each of its queues.
+    fn bytes(&self) -> usize {
+        let Message {
+            key,
+            value,
+            headers,
+            attributes,
+            ..
+        } = &self.message;
+        let header = |(name, value): &crate::records::RecordHeader| {
+            name.len() + value.as_ref().map_or(0, Bytes::len)
+        };
+        let origin = attributes
+            .origin
+            .as_ref()
+            .map_or(0, |(_, block)| block.len());
+        let headers: usize = headers.iter().map(header).sum();
+        value.len() + key.as_ref().map_or(0, Bytes::len) + headers + origin
+    }
+
+    /// Whether it stays where it is when it cannot go. What made room for others goes anyhow: else
+    /// the queue would have no limit.
+    fn stays(&self) -> bool {
+        self.reason != DeathReason::MaxLength
+    }
+}
+
+/// Letters in parts that one entry of the log has room for.
+fn cut<T>(letters: Vec<(Letter, T)>) -> Vec<Vec<(Letter, T)>> {
+    let mut parts: Vec<Vec<_>> = Vec::new();
+    let mut bytes = 0_usize;
+    for letter in letters {
+        let more = letter.0.bytes().saturating_mul(letter.0.to.len().max(1));
+        bytes = bytes.saturating_add(more);
+        match parts.last_mut() {
+            Some(part) if part.len() < MOVE_MAX && bytes <= MOVE_BYTES_MAX => part.push(letter),
+            _ => {
+                parts.push(vec![letter]);
+                bytes = more;
+            }
+        }
+    }
+    parts
 }
 
 impl State {
@@ -51,63 +110,85 @@ impl State {
             lane.bytes = lane.bytes.saturating_sub(size);
         }
         self.dying_count += 1;
-        self.rejected.push(at);
-    }
-
-    /// The texts of rejected messages, as far as they are in memory.
-    pub(super) fn read_rejected(&mut self) {
-        let mut later = Vec::new();
-        for at in std::mem::take(&mut self.rejected) {
-            let decoder = &mut self.decoder;
-            let Some(lane) = self.lanes.get_mut(usize::from(at.0)) else {
-                continue;
-            };
-            if !lane.again.covers(at.1) {
-                let Some(read) = lane.read_cached(at.1, 1) else {
-                    later.push(at);
-                    continue;
-                };
-                let batches = window::unpack(&read, 0).unwrap_or_default();
-                lane.again.set(batches.into_iter().next());
-            }
-            match lane.again.get(at.1, decoder) {
-                Some(message) => self.dying.push(Dying {
-                    at,
-                    message,
-                    reason: DeathReason::Rejected,
-                }),
-                None => {
-                    self.settle_slot(at);
-                }
-            }
-        }
-        self.rejected = later;
+        self.unread_dying.push((at, DeathReason::Rejected));
     }
 }
 
 impl Inner {
-    /// Moves dead letters; whether the caller should look again. What there is no room for now
-    /// goes later.
+    /// Moves dead letters; whether the caller should look again. What there is no room for in the
+    /// log goes later, what has no place to go to stays and is tried again.
     pub(super) fn bury(&self, dying: Vec<Dying>) -> bool {
-        let mut rest = dying;
-        while !rest.is_empty() {
-            let later = rest.split_off(rest.len().min(MOVE_MAX));
-            let letters = rest
-                .iter()
-                .map(|one| self.letter(Some(one.at), &one.message, one.reason));
-            match self.move_all(letters.collect()) {
-                Ok(()) => rest = later,
-                Err(error) => {
-                    rest.extend(later);
-                    let mut state = self.state.lock();
-                    state.dying.append(&mut rest);
-                    drop(state);
+        let letters = dying
+            .into_iter()
+            .map(|one| (self.letter(Some(one.at), &one.message, one.reason), one));
+        // The next part is the last one.
+        let mut parts = cut(letters.collect());
+        parts.reverse();
+        while let Some(mut part) = parts.pop() {
+            let letters = part.iter().map(|(letter, _)| letter.clone()).collect();
+            match self.move_part(letters) {
+                Ok(left) => self.keep(left.iter().filter_map(|l| Some((l.at?, l.reason)))),
+                Err(error @ Error::Store(store::Error::Busy | store::Error::Stopped(_))) => {
+                    let rest = part.into_iter().chain(parts.into_iter().rev().flatten());
+                    let rest: Vec<Dying> = rest.map(|(_, one)| one).collect();
+                    self.state.lock().dying.extend(rest);
                     self.bury_later(&error);
                     return false;
+                }
+                Err(_) if part.len() > 1 => {
+                    // One of them is to blame: the others do not wait for it.
+                    let second = part.split_off(part.len() / 2);
+                    parts.extend([second, part]);
+                }
+                Err(error) => {
+                    tracing::warn!(queue = %self.name, %error, "a dead letter cannot be moved");
+                    self.keep(part.iter().map(|(_, one)| (one.at, one.reason)));
                 }
             }
         }
         true
+    }
+
+    /// [`Inner::move_all`]; a letter to more queues than one entry has room for goes to some of
+    /// them after the others, and may reach those again when it does not reach all.
+    fn move_part(&self, mut letters: Vec<Letter>) -> Result<Vec<Letter>, Error> {
+        if letters.len() > 1 {
+            return self.move_all(letters);
+        }
+        let Some(letter) = letters.pop() else {
+            return Ok(letters);
+        };
+        let each = (MOVE_BYTES_MAX / letter.bytes().max(1)).max(1);
+        let parts: Vec<Vec<Queue>> = letter.to.chunks(each).map(<[Queue]>::to_vec).collect();
+        let Some((last, first)) = parts.split_last() else {
+            return self.move_all(vec![letter]);
+        };
+        for to in first {
+            let part = Letter {
+                at: None,
+                to: to.clone(),
+                ..letter.clone()
+            };
+            let left = self.move_all(vec![part])?;
+            if !left.is_empty() && letter.stays() {
+                return Ok(vec![letter]);
+            }
+        }
+        let to = last.clone();
+        self.move_all(vec![Letter { to, ..letter }])
+    }
+
+    /// These stay, and are tried again.
+    fn keep(&self, kept: impl Iterator<Item = (At, DeathReason)>) {
+        let mut kept = kept.peekable();
+        if kept.peek().is_none() {
+            return;
+        }
+        let mut state = self.state.lock();
+        state.kept.extend(kept);
+        let again = self.shared.clock.unix_ms().saturating_add(RETRY_MS);
+        state.retry_ms.get_or_insert(again);
+        self.after(&mut state);
     }
 
     /// Messages that were never in the queue: there was no room.
@@ -177,10 +258,12 @@ impl Inner {
             timestamp_ms: None,
             attributes,
         };
+        let mut homeless = false;
         let mut to = match letter {
             None => Vec::new(),
             Some(DeadLetter::Queue(name)) => {
                 let queue = self.shared.get(&self.namespace, &name);
+                homeless = queue.is_none();
                 queue.into_iter().collect()
             }
             Some(DeadLetter::Exchange {
@@ -198,11 +281,18 @@ impl Inner {
         to.retain(|queue| reason == DeathReason::Rejected || !is_circle(deaths, queue.name()));
         to.sort_by_key(Queue::id);
         to.dedup_by_key(|queue| queue.id());
-        Letter { at, message, to }
+        Letter {
+            at,
+            reason,
+            message,
+            to,
+            homeless,
+        }
     }
 
-    /// Puts letters into their queues and settles them here, all of it or nothing.
-    fn move_all(&self, letters: Vec<Letter>) -> Result<(), Error> {
+    /// Puts letters into their queues and settles them here, all of it or nothing. Those that have
+    /// no place now are returned, and went nowhere.
+    fn move_all(&self, letters: Vec<Letter>) -> Result<Vec<Letter>, Error> {
         let mut targets: Vec<Queue> = letters.iter().flat_map(|l| l.to.clone()).collect();
         targets.sort_by_key(Queue::id);
         targets.dedup_by_key(|queue| queue.id());
@@ -215,35 +305,34 @@ impl Inner {
             .iter()
             .map(|queue| (queue.id, queue.state.lock()))
             .collect();
-        let mut plans = Vec::new();
-        let mut appends = Vec::new();
-        for target in &targets {
-            let Some(state) = state_of(&mut states, target.id()) else {
-                continue;
-            };
-            if state.deleted {
-                continue;
+        let (mut left, mut letters): (Vec<Letter>, Vec<Letter>) =
+            letters.into_iter().partition(|letter| letter.homeless);
+        let moves = loop {
+            let moves = plan_moves(&targets, &letters, &mut states)?;
+            if moves.refused.is_empty() {
+                break moves;
             }
-            let mine = letters
-                .iter()
-                .filter(|l| l.to.iter().any(|q| q.id() == target.id()));
-            let messages = mine.map(|letter| letter.message.clone()).collect();
-            let limits = PublishLimits {
-                moved: true,
-                ..target.0.publish_limits()
-            };
-            let plan = state.prepare(messages, limits)?;
-            let own = plan.appends(state, limits.epoch);
-            plans.push((target, plan, own.len(), limits));
-            appends.extend(own);
-        }
-        let settled: Vec<At> = letters.iter().filter_map(|letter| letter.at).collect();
+            // The others have at least as much room without these.
+            let mut at = 0;
+            left.extend(letters.extract_if(.., |_| {
+                at += 1;
+                moves.refused.contains(&(at - 1))
+            }));
+        };
+        let mut settled: Vec<At> = letters.iter().filter_map(|letter| letter.at).collect();
+        let dropped = left.iter().filter(|letter| !letter.stays()).count();
+        let count = (letters.len() + dropped) as u64;
+        left.retain(|letter| {
+            settled.extend(letter.at.filter(|_| !letter.stays()));
+            letter.stays() || letter.at.is_none()
+        });
+        let mut appends = moves.appends;
         if let Some(state) = state_of(&mut states, self.id) {
             appends.extend(self.journal_move(state, &settled));
         }
         let appended = self.append(appends)?;
         let mut rest = &appended[..];
-        for (target, plan, count, limits) in plans {
+        for (target, plan, count, limits) in moves.plans {
             let (own, later) = rest.split_at(count.min(rest.len()));
             rest = later;
             if let Some(state) = state_of(&mut states, target.id()) {
@@ -261,9 +350,8 @@ impl Inner {
             self.after(state);
         }
         drop(states);
-        let count = letters.len() as u64;
         self.shared.metrics.dead_lettered.inc_by(count);
-        Ok(())
+        Ok(left)
     }
 
     /// The journal's word that these are settled, to be appended with their move.
@@ -282,6 +370,51 @@ impl Inner {
             },
         })
     }
+}
+
+/// What letters come to in the queues that they go to, before anything is appended.
+#[derive(Default)]
+struct Moves {
+    /// With how many of the appends each has.
+    plans: Vec<(Queue, Plan, usize, PublishLimits)>,
+    appends: Vec<GroupAppend>,
+    /// Which letters have no place in one of their queues.
+    refused: BTreeSet<usize>,
+}
+
+fn plan_moves(
+    targets: &[Queue],
+    letters: &[Letter],
+    states: &mut [(QueueId, MutexGuard<'_, State>)],
+) -> Result<Moves, Error> {
+    let mut moves = Moves::default();
+    for target in targets {
+        let Some(state) = state_of(states, target.id()) else {
+            continue;
+        };
+        let goes = |letter: &Letter| letter.to.iter().any(|queue| queue.id() == target.id());
+        let mine: Vec<usize> = (0..letters.len())
+            .filter(|at| letters.get(*at).is_some_and(goes))
+            .collect();
+        if state.deleted {
+            moves.refused.extend(mine);
+            continue;
+        }
+        let messages = mine.iter().filter_map(|at| letters.get(*at));
+        let messages = messages.map(|letter| letter.message.clone()).collect();
+        let limits = PublishLimits {
+            moved: true,
+            ..target.0.publish_limits()
+        };
+        let plan = state.prepare(messages, limits)?;
+        let refused = plan.rejected().filter_map(|at| mine.get(at));
+        moves.refused.extend(refused);
+        let own = plan.appends(state, limits.epoch);
+        let place = (target.clone(), plan, own.len(), limits);
+        moves.plans.push(place);
+        moves.appends.extend(own);
+    }
+    Ok(moves)
 }
 
 fn state_of<'a>(

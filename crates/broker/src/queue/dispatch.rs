@@ -4,11 +4,9 @@
 //! a task, which calls for the next pass. Returned messages come first, then lanes from the
 //! highest, each from its first record that nobody has looked at.
 
-use std::sync::Weak;
 use std::task::Waker;
 
 use super::delivery::{Delivery, Receipt};
-use super::handle::Inner;
 use super::lane::{Lane, Place, Slot};
 use super::state::{At, Dying, Served, State};
 use super::window::{self, Parsed};
@@ -69,12 +67,12 @@ struct Target {
 
 impl State {
     /// One pass: what time has changed, what leaves by itself, what can be handed out.
-    pub(super) fn pass(&mut self, queue: &Weak<Inner>, limits: Limits) -> Todo {
+    pub(super) fn pass(&mut self, limits: Limits) -> Todo {
         let mut todo = Todo::default();
         self.lanes.iter_mut().for_each(Lane::note_appended);
         self.pass_time(limits.now_ms);
-        self.read_rejected();
-        if let Some((number, offset)) = self.rejected.first().copied()
+        self.retry_kept(limits.now_ms);
+        if let Some((number, offset)) = self.read_dying(limits.now_ms)
             && let Some(lane) = self.lane(number)
         {
             let load = Load {
@@ -93,7 +91,7 @@ impl State {
                 short = true;
                 break;
             };
-            let Some((target, run)) = self.next_target(queue, limits.now_ms) else {
+            let Some((target, run)) = self.next_target(limits.now_ms) else {
                 break;
             };
             let mut head = Some(head);
@@ -112,6 +110,7 @@ impl State {
             }
             self.let_full_go(&mut todo);
         }
+        self.sweep_spared(limits, &mut todo);
         // Whoever takes nothing for an answer still gets what was published before.
         let pending = self.lanes.iter().any(Lane::is_pending);
         self.answer_waiters(short && !pending, &mut todo);
@@ -177,13 +176,12 @@ impl State {
     /// The first message of a lane that is not hidden.
     pub(super) fn head(&mut self, number: u16, limits: Limits) -> Head {
         loop {
-            let full = self.slots() >= limits.slots_max;
             let parked = self.parked_too_many(limits);
             let decoder = &mut self.decoder;
             let Some(lane) = self.lanes.get_mut(usize::from(number)) else {
                 return Head::Empty;
             };
-            if let Some(offset) = lane.ready.first().copied() {
+            if let Some(offset) = lane.ready.first() {
                 if !lane.again.covers(offset) {
                     let Some(read) = lane.read_cached(offset, 1) else {
                         return lane.load(number, offset, true);
@@ -199,10 +197,17 @@ impl State {
                 continue;
             }
             lane.skip_settled();
-            if full || parked || lane.next >= lane.stream.end().0 {
+            if parked || lane.next >= lane.stream.end().0 {
                 return Head::Empty;
             }
-            if let Some(parsed) = lane.window.peek(lane.next, decoder) {
+            // Counted for lanes only that have something.
+            if self.slots() >= limits.slots_max {
+                return Head::Empty;
+            }
+            let Some(lane) = self.lanes.get_mut(usize::from(number)) else {
+                return Head::Empty;
+            };
+            if let Some(parsed) = lane.window.peek(lane.next, &mut self.decoder) {
                 let offset = parsed.offset;
                 lane.advance_to(offset);
                 if !self.hide(number, limits.now_ms) {
@@ -255,7 +260,7 @@ impl State {
         let group = group.filter(|_| self.groups.is_some());
         let parked = match (&group, &self.groups) {
             (Some(key), Some(groups)) if delayed.is_none() => {
-                let waits = self.waiters.front().map_or(0, |waiter| waiter.id);
+                let waits = self.waiters.keys().next().copied().unwrap_or(0);
                 !groups.may_have(key, offset, waits)
             }
             _ => false,
@@ -287,8 +292,8 @@ impl State {
         true
     }
 
-    fn next_target(&mut self, queue: &Weak<Inner>, now_ms: i64) -> Option<(Target, usize)> {
-        if let Some(waiter) = self.waiters.front() {
+    fn next_target(&mut self, now_ms: i64) -> Option<(Target, usize)> {
+        if let Some((_, waiter)) = self.waiters.first_key_value() {
             let target = Target {
                 consumer: 0,
                 waiter: waiter.id,
@@ -303,7 +308,7 @@ impl State {
                 .map_or(0, |s| s.deliveries.len());
             return Some((target, waiter.max.saturating_sub(got).max(1)));
         }
-        let (consumer, run) = self.next_consumer(queue)?;
+        let (consumer, run) = self.next_consumer()?;
         let auto_settle = self
             .consumers
             .get(&consumer)
@@ -452,10 +457,10 @@ impl State {
 
     /// The waiter whose turn it was goes when it has all that it wants.
     fn let_full_go(&mut self, todo: &mut Todo) {
-        if let Some(waiter) = self.waiters.front()
+        if let Some((_, waiter)) = self.waiters.first_key_value()
             && let Some(served) = self.served.get(&waiter.id)
             && served.deliveries.len() >= waiter.max
-            && let Some(mut waiter) = self.waiters.pop_front()
+            && let Some(mut waiter) = self.remove_waiter(waiter.id)
         {
             todo.wakers.extend(waiter.waker.take());
         }
@@ -470,21 +475,26 @@ impl State {
 
     /// Lets those go who have something, and those who take nothing for an answer.
     fn answer_waiters(&mut self, empty: bool, todo: &mut Todo) {
-        let served = &mut self.served;
-        let full = |waiter: &super::state::Waiter, served: &Served| {
-            !served.deliveries.is_empty() || waiter.max == 0
-        };
-        self.waiters.retain_mut(|waiter| {
-            if empty && waiter.now {
-                served.entry(waiter.id).or_insert_with(|| Served {
-                    deliveries: Vec::new(),
-                    auto_settle: waiter.auto_settle,
-                });
-            } else if !served.get(&waiter.id).is_some_and(|s| full(waiter, s)) {
-                return true;
-            }
-            todo.wakers.extend(waiter.waker.take());
-            false
-        });
+        // Only the first may have something: the next is served when it is gone.
+        while let Some(id) = self.waiters.keys().next().copied()
+            && self.served.contains_key(&id)
+        {
+            let waiter = self.remove_waiter(id);
+            todo.wakers.extend(waiter.and_then(|waiter| waiter.waker));
+        }
+        if !empty {
+            return;
+        }
+        while let Some(id) = self.impatient.first().copied() {
+            let Some(waiter) = self.remove_waiter(id) else {
+                continue;
+            };
+            let nothing = Served {
+                deliveries: Vec::new(),
+                auto_settle: waiter.auto_settle,
+            };
+            self.served.insert(id, nothing);
+            todo.wakers.extend(waiter.waker);
+        }
     }
 }

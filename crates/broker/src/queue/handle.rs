@@ -1,6 +1,6 @@
 //! The handle of a queue: what is asked of it, each under its lock, and what follows without it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -72,10 +72,16 @@ impl Inner {
                 slots_max: config.leases_max,
                 parked_max: config.parked_max,
             };
-            let todo = state.pass(&self.me, limits);
+            // Said before the ends of the lanes are read: what becomes durable after that calls for
+            // a pass of its own. The fence keeps the two in this order, as that of `appended` does.
+            self.interested.store(true, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+            let todo = state.pass(limits);
             let freed = std::mem::take(&mut state.freed);
-            let interested = state.has_targets() || !state.is_unused() || state.watch;
-            self.interested.store(interested, Ordering::Release);
+            // Whoever becomes interested later asks for a pass, and that says so again.
+            if !state.has_targets() && state.is_unused() && !state.watch {
+                self.interested.store(false, Ordering::SeqCst);
+            }
             self.after(&mut state);
             drop(state);
             freed.iter().for_each(Credit::wake);
@@ -115,7 +121,8 @@ impl Inner {
 
     /// Readers may see more: called by whoever has made it durable, which must not be held up.
     pub(super) fn appended(&self) {
-        if self.interested.load(Ordering::Acquire) {
+        fence(Ordering::SeqCst);
+        if self.interested.load(Ordering::SeqCst) {
             self.schedule();
         }
     }
@@ -148,7 +155,8 @@ impl Inner {
             state.remove_consumer(id);
         }
         let waiters = std::mem::take(&mut state.waiters);
-        wakers.extend(waiters.into_iter().filter_map(|waiter| waiter.waker));
+        state.impatient.clear();
+        wakers.extend(waiters.into_values().filter_map(|waiter| waiter.waker));
         let freed = std::mem::take(&mut state.freed);
         state.charge = None;
         drop(state);
@@ -235,7 +243,7 @@ impl Queue {
             });
         }
         state.used_ms = self.0.shared.clock.unix_ms();
-        let id = state.add_consumer(settings);
+        let id = state.add_consumer(settings, self.0.me.clone());
         drop(state);
         self.0.schedule();
         Ok(Consumer::new(self.clone(), id))
@@ -287,7 +295,7 @@ impl Queue {
         state.used_ms = self.0.shared.clock.unix_ms();
         let id = state.new_id();
         let lease = take.lease.or(state.settings.lease);
-        state.waiters.push_back(Waiter {
+        state.add_waiter(Waiter {
             id,
             max: take.max,
             lease_ms: lease.map(millis),
@@ -383,8 +391,7 @@ impl Waiting {
             if state.deleted {
                 return Poll::Ready(Err(inner.unknown()));
             }
-            let waiter = state.waiters.iter_mut().find(|waiter| waiter.id == self.id);
-            if let Some(waiter) = waiter {
+            if let Some(waiter) = state.waiters.get_mut(&self.id) {
                 waiter.waker = Some(context.waker().clone());
             }
             Poll::Pending
@@ -397,7 +404,7 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let (id, auto_settle) = (self.id, self.auto_settle);
         self.queue.0.change(|state| {
-            state.waiters.retain(|waiter| waiter.id != id);
+            state.remove_waiter(id);
             if let Some(served) = state.served.remove(&id) {
                 for delivery in served.deliveries.iter().rev() {
                     state.undo(delivery, auto_settle);
@@ -420,6 +427,9 @@ impl State {
             Place::Ready | Place::Parked => false,
             Place::Delayed(_) => !leased_too,
         };
+        for (at, _) in std::mem::take(&mut self.kept) {
+            self.settle_slot(at);
+        }
         for number in 0..self.lanes.len() {
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             let Some(lane) = self.lane(number) else {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use store::{Read, Stream};
 
 use super::cursor::Cursor;
+use super::slots::{Ready, Slots};
 use super::window::{Again, Window};
 
 /// What a record that is not settled waits for.
@@ -74,8 +75,8 @@ pub(super) struct Lane {
     pub(super) next: u64,
     /// Before the start, everything below had been looked at.
     pub(super) seen: u64,
-    pub(super) slots: BTreeMap<u64, Slot>,
-    pub(super) ready: BTreeSet<u64>,
+    pub(super) slots: Slots,
+    pub(super) ready: Ready,
     /// Counts from before the start, of records that were not looked at since.
     pub(super) counts: BTreeMap<u64, Count>,
     pub(super) window: Window,
@@ -108,8 +109,8 @@ impl Lane {
             cursor: Cursor::new(floor),
             next: floor,
             seen: floor,
-            slots: BTreeMap::new(),
-            ready: BTreeSet::new(),
+            slots: Slots::default(),
+            ready: Ready::default(),
             counts: BTreeMap::new(),
             window: Window::default(),
             again: Again::default(),

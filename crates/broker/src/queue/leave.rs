@@ -27,7 +27,16 @@ impl State {
             }
             Head::Load(_) | Head::Empty => return Some(head),
         };
-        let (expires, dropped) = end;
+        let Ends {
+            expires,
+            dropped,
+            at_once,
+        } = end;
+        // It has no time to wait, so that it is for whoever could have it now.
+        if at_once && attempts == 0 && self.has_targets() {
+            self.spared = true;
+            return Some(head);
+        }
         let reason = if dropped.is_some_and(|at| at <= limits.now_ms) {
             None
         } else if expires.is_some_and(|at| at <= limits.now_ms) {
@@ -127,6 +136,14 @@ impl State {
         }
     }
 
+    /// Lets those go that were kept for somebody who turned out to have no credit left.
+    pub(super) fn sweep_spared(&mut self, limits: Limits, todo: &mut Todo) {
+        if std::mem::take(&mut self.spared) && !self.has_targets() {
+            self.head_known = false;
+            self.sweep(limits, todo);
+        }
+    }
+
     /// Whether the oldest has to make room.
     pub(super) fn is_over(&self) -> bool {
         let settings = &self.settings;
@@ -139,8 +156,16 @@ impl State {
     }
 }
 
-/// When a message expires, and when it is dropped in silence.
-fn ends(settings: &super::settings::QueueSettings, parsed: &Parsed) -> (Option<i64>, Option<i64>) {
+/// When a message leaves by itself, in milliseconds since 1970.
+pub(super) struct Ends {
+    expires: Option<i64>,
+    /// In silence.
+    pub(super) dropped: Option<i64>,
+    /// It expires as soon as it is there.
+    at_once: bool,
+}
+
+pub(super) fn ends(settings: &super::settings::QueueSettings, parsed: &Parsed) -> Ends {
     let after = |from: i64, time: std::time::Duration| {
         from.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
     };
@@ -150,5 +175,10 @@ fn ends(settings: &super::settings::QueueSettings, parsed: &Parsed) -> (Option<i
     let expires = [queue, parsed.attributes.expires_ms];
     let retention = settings.retention.filter(|_| parsed.sent_ms() >= 0);
     let dropped = retention.map(|keep| after(parsed.sent_ms(), keep));
-    (expires.into_iter().flatten().min(), dropped)
+    let expires = expires.into_iter().flatten().min();
+    Ends {
+        expires,
+        dropped,
+        at_once: expires.is_some_and(|at| at <= parsed.timestamp_ms) && parsed.timestamp_ms >= 0,
+    }
 }

@@ -1,5 +1,6 @@
 //! Publishing: what is refused, what is a duplicate, and the rest as one batch for each lane.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{HashMap, Offset};
@@ -14,7 +15,7 @@ use super::lane::Lane;
 use super::settings::Overflow;
 use super::state::State;
 use crate::error::{BatchProblem, Error};
-use crate::message::{HEADER, Message, encode};
+use crate::message::{HEADER, Message, OWN_SEQUENCE, encode};
 use crate::records::partition_of;
 
 /// At this size a batch is closed: a message that is read again is looked for in its batch.
@@ -66,7 +67,8 @@ struct LanePlan {
 impl LanePlan {
     fn close(&mut self) -> Result<(), Error> {
         if !self.builder.is_empty() {
-            let batch = std::mem::take(&mut self.builder).build(Compression::None);
+            let batch =
+                std::mem::take(&mut self.builder).build_marked(Compression::None, OWN_SEQUENCE);
             let invalid = |e: store::batch::BatchError| BatchProblem::Invalid(e.to_string());
             self.batches
                 .push(batch.map_err(|e| Error::Batch(invalid(e)))?);
@@ -101,6 +103,16 @@ pub(super) struct PublishLimits {
 }
 
 impl Plan {
+    /// Which of the call's messages there is no room for.
+    pub(super) fn rejected(&self) -> impl Iterator<Item = usize> {
+        let rejected = |(_, verdict): &(usize, &Verdict)| **verdict == Verdict::Rejected;
+        self.verdicts
+            .iter()
+            .enumerate()
+            .filter(rejected)
+            .map(|(at, _)| at)
+    }
+
     /// The appends, lane by lane.
     pub(super) fn appends(&self, state: &State, epoch: i32) -> Vec<GroupAppend> {
         let mut appends = Vec::new();
@@ -255,6 +267,22 @@ impl State {
         }
     }
 
+    /// A duplicate is as durable as its first, which may be on its way to the disk yet.
+    fn wait_for_firsts(&self, verdicts: &[Verdict], waits: &mut Vec<(Stream, Offset)>) {
+        let mut last: BTreeMap<u16, u64> = BTreeMap::new();
+        for verdict in verdicts {
+            if let Verdict::Duplicate { lane, offset, .. } = verdict {
+                let next = last.entry(*lane).or_default();
+                *next = (*next).max(offset + 1);
+            }
+        }
+        for (lane, next) in last {
+            if let Some(lane) = self.lanes.get(usize::from(lane)) {
+                waits.push((lane.stream.clone(), Offset(next)));
+            }
+        }
+    }
+
     /// Takes in what was appended; `appended` as [`Plan::appends`] had them.
     pub(super) fn commit(
         &mut self,
@@ -303,6 +331,7 @@ impl State {
             }
             waits.push((lane.stream.clone(), end));
         }
+        self.wait_for_firsts(&plan.verdicts, &mut waits);
         for (index, first) in plan.same {
             let found = plan.verdicts.get(first).cloned();
             if let (Some(place), Some(Verdict::Queued { lane, offset })) =
@@ -362,7 +391,8 @@ impl Plan {
 }
 
 fn check_size(message: &Message, limits: PublishLimits) -> Result<(), Error> {
-    if message.value.len() <= limits.message_bytes_max {
+    // What is here already is moved whatever the limit is now.
+    if limits.moved || message.value.len() <= limits.message_bytes_max {
         return Ok(());
     }
     Err(Error::Batch(BatchProblem::TooLarge {
@@ -378,7 +408,8 @@ fn push(builder: &mut BatchBuilder, message: &Message, now_ms: i64, scratch: &mu
     let own = (!scratch.is_empty()).then_some((HEADER, Some(&scratch[..])));
     let origin = message.attributes.origin.as_ref();
     let origin = origin.map(|(name, block)| (name.as_bytes(), Some(&block[..])));
-    let headers = message.headers.iter();
+    // The broker's own header is no publisher's to write.
+    let headers = message.headers.iter().filter(|(name, _)| name != HEADER);
     let headers = headers.map(|(name, value)| (&name[..], value.as_deref()));
     builder.push(
         message.timestamp_ms.unwrap_or(now_ms),

@@ -61,13 +61,16 @@ pub(super) struct State {
     pub(super) turn: usize,
     pub(super) deleted: bool,
     pub(super) consumers: BTreeMap<u64, ConsumerSlot>,
-    /// The consumers that may get something, by priority, in turn.
+    /// The consumers that may get something, by priority, in turn; no level is empty.
     pub(super) rotation: BTreeMap<Reverse<i32>, VecDeque<u64>>,
     /// The one that gets everything, where there is one.
     pub(super) active: Option<u64>,
     /// Whether there ever was a consumer.
     pub(super) had_consumer: bool,
-    pub(super) waiters: VecDeque<Waiter>,
+    /// Those who take, in the order in which they came.
+    pub(super) waiters: BTreeMap<u64, Waiter>,
+    /// Those of them who take nothing for an answer.
+    pub(super) impatient: BTreeSet<u64>,
     pub(super) served: BTreeMap<u64, Served>,
     pub(super) deadlines: BTreeSet<(i64, u16, u64)>,
     pub(super) due: BTreeSet<(i64, u16, u64)>,
@@ -78,9 +81,13 @@ pub(super) struct State {
     pub(super) groups: Option<Box<Groups>>,
     pub(super) dedup: Option<Box<DedupWindow>>,
     pub(super) dying: Vec<Dying>,
-    /// Rejected messages whose texts have to be read before they can be moved.
-    pub(super) rejected: Vec<At>,
-    /// How many slots are dying, in `dying` or on their way.
+    /// Dying messages whose texts have to be read before they can be moved.
+    pub(super) unread_dying: Vec<(At, DeathReason)>,
+    /// Dying messages that have no place to go to for now.
+    pub(super) kept: Vec<(At, DeathReason)>,
+    /// When those are tried again, in milliseconds since 1970.
+    pub(super) retry_ms: Option<i64>,
+    /// How many slots are dying, in one of these lists or on their way.
     pub(super) dying_count: u64,
     pub(super) next_epoch: u32,
     pub(super) next_id: u64,
@@ -90,6 +97,8 @@ pub(super) struct State {
     pub(super) watch: bool,
     /// Whether the heads of all lanes were looked at and none has changed since.
     pub(super) head_known: bool,
+    /// Whether a message that expires at once was left for somebody who may have credit.
+    pub(super) spared: bool,
     /// When the head expires, as far as it was looked at.
     pub(super) head_expires: Option<i64>,
     /// Whether the journal does not know all of it.
@@ -126,7 +135,8 @@ impl State {
             rotation: BTreeMap::new(),
             active: None,
             had_consumer: false,
-            waiters: VecDeque::new(),
+            waiters: BTreeMap::new(),
+            impatient: BTreeSet::new(),
             served: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             due: BTreeSet::new(),
@@ -136,13 +146,16 @@ impl State {
             groups,
             dedup,
             dying: Vec::new(),
-            rejected: Vec::new(),
+            unread_dying: Vec::new(),
+            kept: Vec::new(),
+            retry_ms: None,
             dying_count: 0,
             next_epoch: epoch,
             next_id: 1,
             used_ms: 0,
             watch,
             head_known: false,
+            spared: false,
             head_expires: None,
             dirty: false,
             journal_end: 0,
@@ -241,7 +254,7 @@ impl State {
         if matches!(slot.place, Place::Delayed(_)) {
             slot.place = Place::Ready;
             lane.bytes += u64::from(slot.size);
-            lane.ready.insert(offset);
+            lane.ready.insert(offset, slot.size);
             self.delayed -= 1;
             if let Some(groups) = &mut self.groups {
                 groups.release(offset, true);
@@ -264,7 +277,7 @@ impl State {
         let fresh = Slot::new(Place::Ready, message.size());
         let mut leased = fresh;
         if let Some(lane) = self.lane(number) {
-            let slot = lane.slots.entry(offset).or_insert(fresh);
+            let slot = lane.slots.get_or_insert(offset, fresh);
             slot.place = Place::Leased(who);
             slot.epoch = epoch;
             slot.attempts = slot.attempts.saturating_add(1);
@@ -325,7 +338,7 @@ impl State {
             self.due.insert((until, number, offset));
         } else {
             slot.place = Place::Ready;
-            lane.ready.insert(offset);
+            lane.ready.insert(offset, slot.size);
             lane.bytes += u64::from(slot.size);
             if let Some(groups) = &mut self.groups {
                 groups.release(offset, true);
@@ -336,6 +349,18 @@ impl State {
         }
         self.dirty = true;
         self.give_back_credit(who);
+    }
+
+    pub(super) fn add_waiter(&mut self, waiter: Waiter) {
+        if waiter.now {
+            self.impatient.insert(waiter.id);
+        }
+        self.waiters.insert(waiter.id, waiter);
+    }
+
+    pub(super) fn remove_waiter(&mut self, id: u64) -> Option<Waiter> {
+        self.impatient.remove(&id);
+        self.waiters.remove(&id)
     }
 
     /// Takes back what was handed out and not come for, as if it had not been.
@@ -375,7 +400,7 @@ impl State {
             0
         };
         slot.place = Place::Ready;
-        lane.ready.insert(offset);
+        lane.ready.insert(offset, slot.size);
         lane.bytes += size;
         lane.cursor.touch(offset);
         self.dirty = true;
@@ -461,7 +486,7 @@ impl State {
             && let Some(slot) = lane.slots.get_mut(&offset)
         {
             slot.place = Place::Ready;
-            lane.ready.insert(offset);
+            lane.ready.insert(offset, slot.size);
             lane.bytes += u64::from(slot.size);
             self.parked -= 1;
         }
@@ -478,7 +503,7 @@ impl State {
 
     /// Whether somebody could be given something.
     pub(super) fn has_targets(&self) -> bool {
-        !self.waiters.is_empty() || self.rotation.values().any(|level| !level.is_empty())
+        !self.waiters.is_empty() || !self.rotation.is_empty()
     }
 
     /// When something happens by itself next, in milliseconds since 1970.
@@ -496,6 +521,7 @@ impl State {
             first(&self.deadlines),
             first(&self.due),
             self.head_expires,
+            self.retry_ms,
             idle,
         ];
         times.into_iter().flatten().min()

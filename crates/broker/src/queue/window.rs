@@ -9,7 +9,7 @@ use store::batch::{self, BatchHeader, Compression, HEADER_LEN, PLACE_LEN};
 use store::{Piece, Read};
 
 use crate::error::{BatchProblem, Error};
-use crate::message::{Attributes, Decoder, HEADER};
+use crate::message::{Attributes, Decoder, HEADER, OWN_SEQUENCE};
 use crate::records::RecordHeader;
 
 /// A record, taken apart.
@@ -44,6 +44,8 @@ pub(super) struct Loaded {
     base_timestamp: i64,
     /// The broker's time, where that counts.
     append_time: Option<i64>,
+    /// Whether the broker wrote it.
+    own: bool,
     records: Bytes,
     at: usize,
 }
@@ -55,6 +57,7 @@ impl Loaded {
             next: header.next_offset(),
             base_timestamp: header.base_timestamp,
             append_time: header.is_log_append_time().then_some(header.max_timestamp),
+            own: header.producer_id < 0 && header.base_sequence == OWN_SEQUENCE,
             records,
             at: 0,
         }
@@ -67,15 +70,19 @@ impl Loaded {
         let delta = u64::try_from(record.offset_delta).unwrap_or(0);
         let share = |part: &[u8]| self.records.slice_ref(part);
         let mut headers = Vec::new();
-        let (mut attributes, mut origin) = (Attributes::default(), None);
+        let mut decoded = None;
         for header in record.headers {
             if header.key == HEADER {
-                let value = header.value.map(share).unwrap_or_default();
-                (attributes, origin) = decoder.decode(value);
+                // The broker writes it first; any other of that name is somebody else's.
+                if self.own && decoded.is_none() {
+                    let value = header.value.map(share).unwrap_or_default();
+                    decoded = Some(decoder.decode(value));
+                }
             } else {
                 headers.push((share(header.key), header.value.map(share)));
             }
         }
+        let (mut attributes, origin) = decoded.unwrap_or_default();
         if let Some(name) = origin {
             let at = headers.iter().position(|(key, _)| key == name.as_bytes());
             let block = at.and_then(|at| headers.remove(at).1);

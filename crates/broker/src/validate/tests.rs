@@ -67,3 +67,14 @@ fn what_recompression_makes_too_large_is_refused() {
         "{problem:?}"
     );
 }
+
+#[test]
+fn a_batch_that_claims_to_be_the_brokers_is_refused() {
+    let topic = topic(&[]);
+    for (sequence, is_refused) in [(-1, false), (0, false), (OWN_SEQUENCE, true)] {
+        let mut builder = BatchBuilder::new();
+        builder.push(0, None, None, []);
+        let batch = builder.build_marked(Compression::None, sequence).unwrap();
+        assert_eq!(refused(&batch, &topic).is_some(), is_refused, "{sequence}");
+    }
+}

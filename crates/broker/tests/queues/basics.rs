@@ -129,7 +129,20 @@ async fn consumers_take_turns_and_credit_is_kept() {
     put(&other, &["x"]).await;
     assert_eq!(other.stats().ready, 1, "the credit is used up");
     queue.settle(&[got[0].receipt], Outcome::Accept);
-    assert_eq!(texts(&some(&mut second, 1).await), ["x"]);
+    let got = some(&mut second, 1).await;
+    assert_eq!(texts(&got), ["x"]);
+    // One that begins while others hold all of the credit, and one that does and leaves.
+    let late = machine.declare("late", QueueSettings::default()).await;
+    put(&late, &["y"]).await;
+    let settings = ConsumerSettings {
+        shared: Some(credit),
+        ..ConsumerSettings::default()
+    };
+    drop(late.consume(settings.clone()).unwrap());
+    let mut third = late.consume(settings).unwrap();
+    assert_eq!(late.stats().ready, 1);
+    other.settle(&[got[0].receipt], Outcome::Accept);
+    assert_eq!(texts(&some(&mut third, 1).await), ["y"]);
     machine.stop().await.unwrap();
 }
 

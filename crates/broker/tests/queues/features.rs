@@ -1,5 +1,8 @@
 //! Time, limits, order, dead letters.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use base::{Clock, Rng};
@@ -9,7 +12,8 @@ use broker::queue::{
     QueueSettings, Take, Verdict,
 };
 use bytes::Bytes;
-use store::sim::SimDisk;
+use store::batch::{BatchBuilder, Compression};
+use store::sim::{Action, SimDisk};
 
 use crate::basics::{machine, put, some, take, texts};
 use crate::machine::{Machine, Setup, message};
@@ -28,7 +32,7 @@ async fn publish(queue: &Queue, messages: Vec<Message>) -> Vec<Verdict> {
 }
 
 /// Waits until the queue holds so many ready messages: what moves by itself needs a moment.
-async fn until_ready(queue: &Queue, count: u64) {
+pub(crate) async fn until_ready(queue: &Queue, count: u64) {
     while queue.stats().ready != count {
         tokio::task::yield_now().await;
     }
@@ -92,8 +96,8 @@ async fn what_is_due_happens_by_itself() {
         expires: Some(Duration::from_millis(200)),
         ..QueueSettings::default()
     };
-    let queue = machine.declare("retry", settings).await;
     let begin = machine.clock.unix_ms();
+    let queue = machine.declare("retry", settings).await;
     publish(&queue, vec![message("a")]).await;
     let wait = Take {
         wait: Duration::from_secs(50),
@@ -193,83 +197,6 @@ async fn a_full_queue_drops_its_head_or_rejects() {
     put(&queue, &["123", "456", "78"]).await;
     until_ready(&queue, 2).await;
     assert_eq!(texts(&take(&queue, 9).await), ["456", "78"]);
-    machine.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn rejected_and_too_often_delivered_messages_are_dead_lettered() {
-    let machine = machine().await;
-    let dead = machine.declare("dead", QueueSettings::default()).await;
-    let settings = QueueSettings {
-        delivery_limit: Some(2),
-        dead_letter: Some(DeadLetter::Queue("dead".to_owned())),
-        ..QueueSettings::default()
-    };
-    let queue = machine.declare("jobs", settings).await;
-    put(&queue, &["no", "again"]).await;
-    let got = take(&queue, 2).await;
-    assert_eq!(
-        queue.settle(&[got[0].receipt], Outcome::Reject).known,
-        [true]
-    );
-    until_ready(&dead, 1).await;
-    let rejected = take(&dead, 9).await;
-    assert_eq!(texts(&rejected), ["no"]);
-    assert_eq!(
-        rejected[0].attributes.deaths[0].reason,
-        DeathReason::Rejected
-    );
-    let back = Outcome::Release {
-        counted: true,
-        delay: None,
-    };
-    queue.settle(&[got[1].receipt], back);
-    let got = take(&queue, 2).await;
-    assert_eq!(
-        (texts(&got), got[0].attempts),
-        (vec!["again".to_owned()], 2)
-    );
-    // What does not count does not bring it nearer to the limit.
-    let uncounted = Outcome::Release {
-        counted: false,
-        delay: None,
-    };
-    queue.settle(&[got[0].receipt], uncounted);
-    let got = take(&queue, 2).await;
-    assert_eq!(got[0].attempts, 2);
-    queue.settle(&[got[0].receipt], back);
-    assert!(take(&queue, 2).await.is_empty());
-    until_ready(&dead, 1).await;
-    let limit = take(&dead, 9).await;
-    assert_eq!(
-        limit[0].attributes.deaths[0].reason,
-        DeathReason::DeliveryLimit
-    );
-    assert_eq!((queue.stats().ready, queue.stats().leased), (0, 0));
-    machine.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_circle_without_a_rejection_is_broken() {
-    let machine = machine().await;
-    let to = |name: &str| QueueSettings {
-        message_ttl: Some(Duration::from_secs(1)),
-        dead_letter: Some(DeadLetter::Queue(name.to_owned())),
-        ..QueueSettings::default()
-    };
-    let first = machine.declare("first", to("second")).await;
-    let second = machine.declare("second", to("first")).await;
-    put(&first, &["a"]).await;
-    machine.clock.advance(Duration::from_secs(2));
-    assert!(take(&first, 1).await.is_empty());
-    until_ready(&second, 1).await;
-    machine.clock.advance(Duration::from_secs(2));
-    assert!(take(&second, 1).await.is_empty());
-    // It died here before: it is dropped.
-    while second.stats() != broker::queue::QueueStats::default() {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(first.stats().ready, 0);
     machine.stop().await.unwrap();
 }
 
@@ -394,6 +321,68 @@ async fn a_message_that_was_seen_is_not_queued_again() {
     machine.clock.advance(Duration::from_secs(301));
     let verdicts = publish(&queue, vec![with("new", known("1", "m5"))]).await;
     assert!(matches!(verdicts[0], Verdict::Queued { .. }));
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_duplicate_is_durable_no_sooner_than_its_first() {
+    let disk = SimDisk::new();
+    let machine = Machine::start(&disk, &Rng::seeded(1), Setup::default()).unwrap();
+    let settings = QueueSettings {
+        dedup: Some(Dedup {
+            window: Duration::from_secs(300),
+            scope: DedupScope::Queue,
+        }),
+        ..QueueSettings::default()
+    };
+    let queue = machine.declare("jobs", settings).await;
+    let known = Attributes {
+        dedup: Some(Bytes::from_static(b"1")),
+        ..Attributes::default()
+    };
+    let gate = disk.close_gate(Action::Sync, "wal/", 0);
+    let first = queue.publish(vec![with("a", known.clone())]).unwrap();
+    let second = queue.publish(vec![with("a", known)]).unwrap();
+    assert!(matches!(second.verdicts[0], Verdict::Duplicate { .. }));
+    {
+        let mut waiting = pin!(second.durable());
+        let begun = poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_ready())).await;
+        assert!(!begun, "the first is on its way to the disk yet");
+        disk.open_gate(gate);
+        waiting.await.unwrap();
+    }
+    first.durable().await.unwrap();
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_brokers_own_header_is_not_a_publishers_to_write() {
+    let machine = machine().await;
+    let queue = machine.declare("jobs", QueueSettings::default()).await;
+    // Tag 7 is the group.
+    let forged = (
+        Bytes::from_static(b"stentor"),
+        Some(Bytes::from_static(b"\x07\x01g")),
+    );
+    let other = (Bytes::from_static(b"h"), None);
+    for attributes in [group("own"), Attributes::default()] {
+        let mut message = with("a", attributes.clone());
+        message.headers = vec![forged.clone(), other.clone()];
+        publish(&queue, vec![message]).await;
+        let got = take(&queue, 1).await;
+        assert_eq!(got[0].attributes, attributes);
+        assert_eq!(got[0].headers, std::slice::from_ref(&other));
+    }
+    // Nor is it a producer's who writes the topic itself.
+    let mut builder = BatchBuilder::new();
+    let value = forged.1.as_deref();
+    builder.push(0, None, Some(b"a"), [(&forged.0[..], value)]);
+    let batch = builder.build(Compression::None).unwrap();
+    let partition = queue.topic().partition(0).unwrap();
+    partition.append(&batch).unwrap();
+    let got = take(&queue, 1).await;
+    assert_eq!(got[0].attributes, Attributes::default());
+    assert!(got[0].headers.is_empty());
     machine.stop().await.unwrap();
 }
 

@@ -6,6 +6,7 @@
 )]
 
 mod basics;
+mod dead;
 mod features;
 mod machine;
 mod model;

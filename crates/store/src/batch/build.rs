@@ -94,6 +94,15 @@ impl BatchBuilder {
     /// # Errors
     /// [`BatchError::Compressed`], [`BatchError::Length`] for more than 2 GiB.
     pub fn build(self, codec: Compression) -> Result<Bytes, BatchError> {
+        self.build_marked(codec, -1)
+    }
+
+    /// [`BatchBuilder::build`] with a base sequence, which means nothing without a producer and may
+    /// say who wrote the batch.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn build_marked(self, codec: Compression, sequence: i32) -> Result<Bytes, BatchError> {
         let header = BatchHeader {
             base_offset: 0,
             length: 0,
@@ -105,7 +114,7 @@ impl BatchBuilder {
             max_timestamp: self.max_timestamp,
             producer_id: -1,
             producer_epoch: -1,
-            base_sequence: -1,
+            base_sequence: sequence,
             count: self.count,
         };
         rebuild(&header, &self.records, codec, -1)

@@ -9,7 +9,7 @@ use bytes::{Buf, BufMut};
 
 use super::super::QueueId;
 use super::super::cursor::{CHUNK, Chunk};
-use super::super::lane::{Count, Lane, Place};
+use super::super::lane::{Count, Lane};
 
 const VERSION: u8 = 1;
 const LANE: u8 = 0;
@@ -75,16 +75,7 @@ pub(in crate::queue) struct LaneValue {
 
 impl LaneValue {
     pub(super) fn of(lane: &Lane, hidden: u64) -> Self {
-        let held = lane
-            .slots
-            .values()
-            .filter(|slot| slot.place != Place::Ready);
-        let held: u64 = if lane.slots.len() > 10_000 {
-            // Too many to add up every time: the number is for people.
-            0
-        } else {
-            held.map(|slot| u64::from(slot.size)).sum()
-        };
+        let held = lane.slots.bytes().saturating_sub(lane.ready.bytes());
         Self {
             floor: lane.floor(),
             seen: lane.next.max(lane.seen),
