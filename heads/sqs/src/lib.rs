@@ -21,6 +21,7 @@
 //!
 //! It must not know: the store, the async runtime, any other protocol.
 
+mod access;
 mod attributes;
 mod config;
 mod convert;
