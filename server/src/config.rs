@@ -122,6 +122,42 @@ pub(crate) struct Sqs {
     pub(crate) head: head_sqs::Config,
 }
 
+impl Sqs {
+    /// Who is not asked for a signature has to be on this machine, or has shown a certificate.
+    fn validate(&self) -> Result<(), ConfigError> {
+        let Some(net::Listen::At(address)) = &self.listener.listen else {
+            return Ok(());
+        };
+        let certified = self
+            .listener
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.client_ca.is_some() && !tls.client_cert_optional);
+        let head = &self.head;
+        if head.auth == head_sqs::Auth::Verify
+            || head.accept_anywhere
+            || certified
+            || is_loopback(address)
+        {
+            return Ok(());
+        }
+        Err(ConfigError(format!(
+            "sqs.listen = \"{address}\" is no loopback address, and sqs.auth = \"accept\" lets whoever \
+             reaches it do everything: set sqs.auth = \"verify\", or sqs.accept_anywhere = true if \
+             something else keeps strangers away"
+        )))
+    }
+}
+
+/// Whether only this machine reaches `address`, `host:port`. Of names, only `localhost` is known.
+fn is_loopback(address: &str) -> bool {
+    let host = net::http::host_of(address);
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -155,6 +191,7 @@ impl Config {
         }
         self.kafka.head.advertised_parts().map_err(ConfigError)?;
         self.amqp.head.validate().map_err(ConfigError)?;
+        self.sqs.validate()?;
         if self
             .log
             .level

@@ -20,6 +20,7 @@
 //! | [`request`], [`response`] | what goes in and out |
 //! | [`server`] | one connection |
 //! | `memory` | what a connection holds, charged for |
+//! | `host` | the names that a server is asked for by |
 //! | [`client`] | requests of our own |
 
 use base::{ByteSize, Millis};
@@ -28,11 +29,13 @@ use serde::{Deserialize, Serialize};
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 pub use self::client::{Answer, Client};
+pub use self::host::{host_of, is_own_host};
 pub use self::request::Request;
 pub use self::response::{Body, Response};
 pub use self::routes::Routes;
 
 pub mod client;
+mod host;
 mod io;
 mod memory;
 pub mod request;

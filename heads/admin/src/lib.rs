@@ -40,7 +40,6 @@ use base::Metrics;
 use broker::{Broker, Publisher};
 
 pub use config::Config;
-pub use routes::host_of;
 
 /// What the head is made of.
 #[derive(Debug)]

@@ -1,9 +1,8 @@
 //! Which handler answers which path, and who may ask.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use net::http::{Method, Request, Response, Routes};
+use net::http::{Method, Request, Response, Routes, is_own_host};
 
 use crate::error::Problem;
 use crate::handlers::{
@@ -201,7 +200,7 @@ impl Shared {
                 return Err(Problem::unauthorized());
             }
         } else if let Some(host) = request.header("host")
-            && !self.is_known_as(host)
+            && !is_own_host(host, &self.config.hosts)
         {
             // What needs no token must not be in reach of any page that a browser shows.
             return Err(Problem::misdirected(host));
@@ -219,58 +218,8 @@ impl Shared {
     }
 }
 
-impl Shared {
-    /// Whether `host`, of a request, is a name of this server. A name whose owner lets it resolve to
-    /// this address is not; an address cannot be made to mean something else.
-    fn is_known_as(&self, host: &str) -> bool {
-        let host = host_of(host);
-        host.parse::<IpAddr>().is_ok()
-            || host.eq_ignore_ascii_case("localhost")
-            || self
-                .config
-                .hosts
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(host))
-    }
-}
-
-/// `host:port` or `[address]:port` without the port and brackets (RFC 3986 3.2.2).
-#[must_use]
-pub fn host_of(authority: &str) -> &str {
-    if let Some((address, _)) = authority
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'))
-    {
-        return address;
-    }
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    }
-}
-
 /// Compares in a time that does not tell where the difference is.
 fn same(a: &[u8], b: &[u8]) -> bool {
     let differences = a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b));
     a.len() == b.len() && differences == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_authority_is_taken_apart() {
-        for (authority, host) in [
-            ("localhost", "localhost"),
-            ("localhost:8080", "localhost"),
-            ("[::1]:8080", "::1"),
-            ("[::1]", "::1"),
-            ("127.0.0.1:80", "127.0.0.1"),
-            ("a.example:", "a.example"),
-            ("::1", ":"),
-        ] {
-            assert_eq!(host_of(authority), host, "{authority}");
-        }
-    }
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use base::Millis;
+use base::{ByteSize, Millis};
 use serde::{Deserialize, Serialize};
 
 /// Whether requests have to be signed.
@@ -20,9 +20,18 @@ pub enum Auth {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// `accept`: whoever reaches the address may do everything, so listen on loopback only.
-    /// `verify`: requests are signed (AWS Signature Version 4) with a key of `credentials_file`.
+    /// `accept`: whoever reaches the address may do everything, so it has to be a loopback
+    /// address. `verify`: requests are signed (AWS Signature Version 4) with a key of
+    /// `credentials_file`.
     pub auth: Auth,
+    /// Whether `auth` may be `accept` where others than this machine reach the address, because
+    /// something in front of it, or the network, says who they are.
+    pub accept_anywhere: bool,
+    /// Names that this server is reached by, without the port. Where `auth` is `accept`, a request
+    /// that names another (`Host`) is refused: a web page's own name may have been made to resolve
+    /// to this address. `localhost`, the names in `sqs.listen` and `sqs.advertised` and all numeric
+    /// addresses are known.
+    pub hosts: Vec<String>,
     /// The keys: a line for each, `ID SECRET`. Needed where `auth` is `verify`.
     pub credentials_file: Option<PathBuf>,
     /// The account that queues belong to: part of their URLs and ARNs.
@@ -41,8 +50,10 @@ pub struct Config {
     /// How long a deleted queue's name must not be used again.
     pub recreate_after: Millis,
     /// How many answers to FIFO receives with an attempt id are kept for a repeat, up to five
-    /// minutes each.
+    /// minutes each; the oldest goes first.
     pub attempts_max: usize,
+    /// How many bytes the messages in them may have together.
+    pub attempts_bytes_max: ByteSize,
     /// How many move tasks run at a time.
     pub move_tasks_max: usize,
 }
@@ -51,6 +62,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             auth: Auth::Accept,
+            accept_anywhere: false,
+            hosts: Vec::new(),
             credentials_file: None,
             account_id: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
@@ -60,6 +73,7 @@ impl Default for Config {
             purge_interval: Millis(60_000),
             recreate_after: Millis(60_000),
             attempts_max: 10_000,
+            attempts_bytes_max: ByteSize(32 << 20),
             move_tasks_max: 100,
         }
     }

@@ -76,6 +76,7 @@ codes! {
     Signature "InvalidSignatureException" "SignatureDoesNotMatch" FORBIDDEN;
     IncompleteSignature "IncompleteSignatureException" "IncompleteSignature" BAD_REQUEST;
     Expired "InvalidSignatureException" "RequestExpired" FORBIDDEN;
+    Denied "AccessDeniedException" "AccessDenied" FORBIDDEN;
     Internal "InternalError" "InternalError" INTERNAL_SERVER_ERROR;
     Unavailable "ServiceUnavailable" "ServiceUnavailable" SERVICE_UNAVAILABLE;
 }

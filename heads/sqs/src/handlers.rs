@@ -133,10 +133,21 @@ impl Shared {
     /// The queue called `name`, if SQS can see it.
     pub(crate) fn queue(&self, name: &str) -> Result<Queue, Failure> {
         let found = self.queues().get(&self.config.namespace, name);
-        found
-            .filter(|_| limits::is_queue_name(name))
-            .ok_or_else(Failure::no_queue)
+        found.filter(is_visible).ok_or_else(Failure::no_queue)
     }
+
+    /// All queues that SQS can see.
+    pub(crate) fn visible_queues(&self) -> Vec<Queue> {
+        let mut queues = self.queues().list(Some(&self.config.namespace));
+        queues.retain(is_visible);
+        queues
+    }
+}
+
+/// Whether SQS can see a queue: it has a name that a queue of SQS can have, and belongs to no
+/// connection, which it would be hidden from others by.
+pub(crate) fn is_visible(queue: &Queue) -> bool {
+    limits::is_queue_name(queue.name()) && queue.settings().owner.is_none()
 }
 
 impl Context<'_> {

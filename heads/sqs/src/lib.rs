@@ -21,12 +21,14 @@
 //!
 //! It must not know: the store, the async runtime, any other protocol.
 
+mod access;
 mod attributes;
 mod config;
 mod convert;
 mod digest;
 mod error;
 pub mod handlers;
+mod in_flight;
 mod limits;
 mod metrics;
 mod model;
@@ -47,6 +49,7 @@ pub use config::{Auth, Config};
 pub use error::{ERRORS, Row};
 pub use model::Member;
 
+use in_flight::InFlight;
 use metrics::SqsMetrics;
 use moves::Moves;
 use receipt::Sealer;
@@ -87,6 +90,7 @@ pub(crate) struct Shared {
     pub(crate) sealer: Sealer,
     pub(crate) verifier: Option<Verifier>,
     pub(crate) recent: Recent,
+    pub(crate) in_flight: InFlight,
     pub(crate) moves: Moves,
 }
 
@@ -120,6 +124,7 @@ impl Sqs {
         let sealer = Sealer::new(receipt_key(&broker, &rng)?);
         let shared = Arc::new(Shared {
             recent: Recent::new(&config),
+            in_flight: InFlight::default(),
             moves: Moves::load(broker.meta()),
             metrics: SqsMetrics::new(&metrics),
             config,

@@ -1,8 +1,9 @@
 //! Message move tasks: from a dead-letter queue back to where its messages came from, or elsewhere.
 //!
 //! A task takes messages as any consumer does, publishes them, and accepts them when they are on
-//! disk at their destination: a crash in between moves a few twice, and loses none. A moved message
-//! is a new one, with an id of its own and a new time. Tasks are kept with the control state, a
+//! disk at their destination; those that are not there, because it is full, stay. A crash in between
+//! moves a few twice, and loses none; a FIFO queue sees the second time as what it is, within its
+//! five minutes. A moved message is a new one, with an id of its own and a new time. Tasks are kept with the control state, a
 //! setting per source queue, and go on after a restart; the last [`KEPT`] of a queue can be listed.
 
 mod work;

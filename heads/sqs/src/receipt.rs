@@ -22,6 +22,8 @@ use uuid::Uuid;
 use crate::sigv4::hmac;
 
 const VERSION: u8 = 1;
+/// What is sealed for [`Sealer::id_after`] begins with this, so that it is no handle's seal.
+const ID: u8 = 2;
 const PLAIN: usize = 39;
 const SEAL: usize = 16;
 
@@ -66,6 +68,18 @@ impl Sealer {
         let (plain, seal) = bytes.split_at_mut(PLAIN);
         seal.copy_from_slice(&hmac(&self.key, plain)[..SEAL]);
         BASE64.encode(bytes)
+    }
+
+    /// The id that a message has after a move from `queue`: the same each time, and one that no
+    /// client can know before.
+    pub(crate) fn id_after(&self, queue: Uuid, receipt: Receipt) -> Uuid {
+        let mut place = [ID; 27];
+        place[1..17].copy_from_slice(queue.as_bytes());
+        place[17..19].copy_from_slice(&receipt.lane.to_be_bytes());
+        place[19..].copy_from_slice(&receipt.offset.to_be_bytes());
+        let mut id = [0; 16];
+        id.copy_from_slice(&hmac(&self.key, &place)[..16]);
+        uuid::Builder::from_custom_bytes(id).into_uuid()
     }
 
     /// `None` if it is not one of ours.
@@ -116,6 +130,25 @@ mod tests {
         let sealed = Sealer::new([1; 32]).seal(&handle());
         assert_eq!(Sealer::new([1; 32]).open(&sealed), Some(handle()));
         assert_eq!(Sealer::new([2; 32]).open(&sealed), None);
+    }
+
+    #[test]
+    fn an_id_after_a_move_is_of_the_place_and_not_of_the_delivery() {
+        let sealer = Sealer::new([1; 32]);
+        let Handle { queue, receipt, .. } = handle();
+        let id = sealer.id_after(queue, receipt);
+        let later = Receipt {
+            epoch: 10,
+            ..receipt
+        };
+        assert_eq!(sealer.id_after(queue, later), id);
+        let next = Receipt {
+            offset: 1,
+            ..receipt
+        };
+        assert_ne!(sealer.id_after(queue, next), id);
+        assert_ne!(sealer.id_after(Uuid::nil(), receipt), id);
+        assert_ne!(Sealer::new([2; 32]).id_after(queue, receipt), id);
     }
 
     #[test]

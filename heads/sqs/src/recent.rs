@@ -5,15 +5,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use base::{Charge, HashMap, Ledger};
+use base::{HashMap, Ledger};
 use broker::queue::{Delivery, Receipt};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::config::Config;
 
-/// How long an attempt can be repeated.
-const ATTEMPT_MS: i64 = 300_000;
+mod attempts;
+
+use attempts::{Attempt, Attempts};
+
 /// How many purges and deletions are remembered.
 const NOTED_MAX: usize = 10_000;
 
@@ -64,43 +66,12 @@ impl<K: std::hash::Hash + Eq + Clone> Notes<K> {
     }
 }
 
-/// A receive that can be repeated.
-#[derive(Debug)]
-struct Attempt {
-    id: String,
-    at_ms: i64,
-    deliveries: Arc<Vec<Delivery>>,
-    _charge: Charge,
-}
-
 /// All of it.
 #[derive(Debug)]
 pub(crate) struct Recent {
     purged: Mutex<Notes<Uuid>>,
     deleted: Mutex<Notes<String>>,
     attempts: Mutex<Attempts>,
-    attempts_max: usize,
-}
-
-#[derive(Debug, Default)]
-struct Attempts {
-    by_queue: HashMap<Uuid, VecDeque<Attempt>>,
-    count: usize,
-}
-
-impl Attempts {
-    /// Forgets those of `queue` that `gone` says.
-    fn forget(&mut self, queue: Uuid, gone: impl Fn(&Attempt) -> bool) {
-        let Some(list) = self.by_queue.get_mut(&queue) else {
-            return;
-        };
-        let before = list.len();
-        list.retain(|attempt| !gone(attempt));
-        self.count -= before - list.len();
-        if list.is_empty() {
-            self.by_queue.remove(&queue);
-        }
-    }
 }
 
 impl Recent {
@@ -108,8 +79,10 @@ impl Recent {
         Self {
             purged: Mutex::new(Notes::new(config.purge_interval.0)),
             deleted: Mutex::new(Notes::new(config.recreate_after.0)),
-            attempts: Mutex::new(Attempts::default()),
-            attempts_max: config.attempts_max,
+            attempts: Mutex::new(Attempts::new(
+                config.attempts_max,
+                config.attempts_bytes_max.as_usize(),
+            )),
         }
     }
 
@@ -132,50 +105,27 @@ impl Recent {
         ledger: &Ledger,
         queue: Uuid,
         id: &str,
-        deliveries: &Arc<Vec<Delivery>>,
+        deliveries: &[Delivery],
         now_ms: i64,
     ) {
-        let bytes =
-            |d: &Delivery| d.value.as_ref().map_or(0, bytes::Bytes::len) + size_of::<Delivery>();
-        let Some(charge) = ledger.try_charge(deliveries.iter().map(bytes).sum()) else {
-            return;
-        };
-        let mut attempts = self.attempts.lock();
-        let is_old = |a: &Attempt| a.id == id || now_ms.saturating_sub(a.at_ms) >= ATTEMPT_MS;
-        attempts.forget(queue, is_old);
-        if attempts.count >= self.attempts_max {
-            let queues: Vec<Uuid> = attempts.by_queue.keys().copied().collect();
-            for queue in queues {
-                attempts.forget(queue, |a| now_ms.saturating_sub(a.at_ms) >= ATTEMPT_MS);
-            }
-            if attempts.count >= self.attempts_max {
-                return;
-            }
+        // Copied, so that it does not hold the batches that the messages lie in.
+        let mut bytes = 0;
+        let copies = deliveries.iter().map(|one| attempts::copy(one, &mut bytes));
+        let copies = Arc::new(copies.collect::<Vec<_>>());
+        if let Some(charge) = ledger.try_charge(bytes) {
+            let attempt = Attempt::new(queue, id, now_ms, copies, charge);
+            self.attempts.lock().insert(attempt, now_ms);
         }
-        attempts.count += 1;
-        attempts
-            .by_queue
-            .entry(queue)
-            .or_default()
-            .push_back(Attempt {
-                id: id.to_owned(),
-                at_ms: now_ms,
-                deliveries: deliveries.clone(),
-                _charge: charge,
-            });
     }
 
     /// What the receive `id` got, if it can be repeated.
     pub(crate) fn attempt(&self, queue: Uuid, id: &str, now_ms: i64) -> Option<Arc<Vec<Delivery>>> {
-        let attempts = self.attempts.lock();
-        let found = attempts.by_queue.get(&queue)?.iter().find(|a| a.id == id)?;
-        (now_ms.saturating_sub(found.at_ms) < ATTEMPT_MS).then(|| found.deliveries.clone())
+        self.attempts.lock().find(queue, id, now_ms)
     }
 
     /// A message was deleted or its visibility changed: what had it cannot be repeated.
     pub(crate) fn touch(&self, queue: Uuid, receipt: Receipt) {
-        let holds = |a: &Attempt| a.deliveries.iter().any(|d| d.receipt == receipt);
-        self.attempts.lock().forget(queue, holds);
+        self.attempts.lock().forget(queue, receipt);
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use net::http::{Method, Request, Response, Routes, StatusCode};
 
+use crate::access;
 use crate::error::{Code, Failure};
 use crate::handlers::{self, Context};
 use crate::wire::query::Params;
@@ -93,7 +94,9 @@ async fn act(
     let now_ms = shared.broker.clock().unix_ms();
     let sender = match &shared.verifier {
         Some(verifier) => verifier.verify(request, now_ms).map(Some),
-        None => Ok(crate::sigv4::claimed(request)),
+        None => {
+            access::check(&shared.config, request, action).map(|()| crate::sigv4::claimed(request))
+        }
     };
     let answered = match sender {
         Ok(sender) => {

@@ -83,6 +83,32 @@ fn words_are_taken_from_every_layer() {
 }
 
 #[test]
+fn unsigned_requests_are_taken_from_this_machine_only() {
+    for (set, expected) in [
+        (&["sqs.listen=127.0.0.2:0"][..], true),
+        (&["sqs.listen=[::1]:9324"], true),
+        (&["sqs.listen=localhost:9324"], true),
+        (&["sqs.listen=off"], true),
+        (&["sqs.listen=0.0.0.0:9324"], false),
+        (&["sqs.listen=[::]:9324"], false),
+        (&["sqs.listen=:9324"], false),
+        (&["sqs.listen=broker.example:9324"], false),
+        (&["sqs.listen=0.0.0.0:0", "sqs.auth=verify"], true),
+        (&["sqs.listen=0.0.0.0:0", "sqs.accept_anywhere=true"], true),
+    ] {
+        let loaded = load("", &[], set);
+        assert_eq!(loaded.is_ok(), expected, "{set:?}");
+        if let Err(error) = loaded {
+            assert!(error.contains("sqs.accept_anywhere"), "{error}");
+        }
+    }
+    let tls =
+        "[sqs]\nlisten = \"0.0.0.0:1\"\n[sqs.tls]\ncert = \"c\"\nkey = \"k\"\nclient_ca = \"a\"\n";
+    assert!(load(tls, &[], &[]).is_ok());
+    assert!(load(&format!("{tls}client_cert_optional = true\n"), &[], &[]).is_err());
+}
+
+#[test]
 fn unknown_keys_are_refused_with_the_nearest_name() {
     let cases: [Misspelt; 4] = [
         ("[http]\nlistn = \"off\"", &[], &[], "http.listen"),

@@ -46,7 +46,7 @@ pub(super) async fn listen(
     };
     let mut head = http.head.clone();
     if let Some(Listen::At(address)) = &http.listener.listen {
-        head.hosts.push(head_admin::host_of(address).to_owned());
+        head.hosts.push(net::http::host_of(address).to_owned());
     }
     let admin = head_admin::Admin::new(head_admin::Parts {
         config: head,
@@ -63,8 +63,12 @@ pub(super) async fn listen(
         Some(path) => Some(read_text(path)?),
         None => None,
     };
+    let mut head = sqs.head.clone();
+    if let Some(Listen::At(address)) = &sqs.listener.listen {
+        head.hosts.push(net::http::host_of(address).to_owned());
+    }
     let parts = head_sqs::Parts {
-        config: sqs.head.clone(),
+        config: head,
         credentials,
         broker: broker.clone(),
         rng: ground.rng.clone(),

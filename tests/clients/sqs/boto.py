@@ -3,6 +3,8 @@
     boto.py ENDPOINT scenario          everything, checked here
     boto.py ENDPOINT send QUEUE N      N messages in batches, a line for each that was acknowledged
     boto.py ENDPOINT drain QUEUE       receives and deletes until there is nothing, a line for each
+    boto.py ENDPOINT work QUEUE        sends to a FIFO queue, receives, deletes every second, for ever
+    boto.py ENDPOINT resend QUEUE N..  sends the messages with these numbers of `work` again
 
 Every check is an assertion; a line `done NAME` follows each part of the scenario.
 """
@@ -197,10 +199,33 @@ def dead_letters(sqs):
     assert got["Body"] == "poison"
 
 
+def fifo_dead_letters(sqs):
+    attributes = {"FifoQueue": "true"}
+    dead = sqs.create_queue(QueueName="dead.fifo", Attributes=attributes)["QueueUrl"]
+    arn = attribute(sqs, dead, "QueueArn")
+    attributes["RedrivePolicy"] = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 1})
+    url = sqs.create_queue(QueueName="alive.fifo", Attributes=attributes)["QueueUrl"]
+    for body in "12":
+        sqs.send_message(
+            QueueUrl=url, MessageBody=body, MessageGroupId="g", MessageDeduplicationId=body
+        )
+    assert [one["Body"] for one in take(sqs, url, VisibilityTimeout=0)] == ["1", "2"]
+    assert take(sqs, url) == []
+    deadline = time.monotonic() + 30
+    while attribute(sqs, dead, "ApproximateNumberOfMessages") != "2":
+        assert time.monotonic() < deadline
+    # Within the five minutes in which the queue knows them.
+    sqs.start_message_move_task(SourceArn=arn)
+    while attribute(sqs, url, "ApproximateNumberOfMessages") != "2":
+        assert time.monotonic() < deadline, sqs.list_message_move_tasks(SourceArn=arn)["Results"]
+    assert [one["Body"] for one in take(sqs, url)] == ["1", "2"]
+    assert take(sqs, dead) == []
+
+
 def scenario(endpoint):
     sqs = connect(endpoint)
     print("speaks", sqs.meta.service_model.metadata["protocol"], botocore.__version__)
-    for part in [queues, messages, batches, waiting, fifo, dead_letters]:
+    for part in [queues, messages, batches, waiting, fifo, dead_letters, fifo_dead_letters]:
         part(sqs)
         print("done", part.__name__, flush=True)
 
@@ -223,13 +248,57 @@ def send(endpoint, name, count):
 def drain(endpoint, name):
     sqs = connect(endpoint)
     url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
-    while got := take(sqs, url):
+    # Longer than what was received before the kill may still be hidden.
+    while got := take(sqs, url, WaitTimeSeconds=3):
         for one in got:
             print("got", one["Body"], flush=True)
         handles = [{"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(got)]
         assert "Failed" not in sqs.delete_message_batch(QueueUrl=url, Entries=handles)
 
 
+def send_numbers(sqs, url, numbers):
+    entries = [
+        {
+            "Id": str(n),
+            "MessageBody": str(n),
+            "MessageGroupId": "abc"[n % 3],
+            "MessageDeduplicationId": f"d{n}",
+        }
+        for n in numbers
+    ]
+    told = sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    for one in told["Successful"]:
+        print("sent", one["Id"], one["MessageId"], one["SequenceNumber"], flush=True)
+
+
+def work(endpoint, name):
+    sqs = connect(endpoint)
+    attributes = {"FifoQueue": "true", "VisibilityTimeout": "2"}
+    url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    try:
+        for begin in range(0, 1_000_000, 10):
+            send_numbers(sqs, url, range(begin, begin + 10))
+            for at, one in enumerate(take(sqs, url)):
+                members = {"QueueUrl": url, "ReceiptHandle": one["ReceiptHandle"]}
+                if at % 2 == 1:
+                    sqs.change_message_visibility(**members, VisibilityTimeout=0)
+                    continue
+                print("deleting", one["Body"], flush=True)
+                sqs.delete_message(**members)
+                print("deleted", one["Body"], flush=True)
+    except Exception as failure:  # the server was killed: what was not answered may be lost
+        print("lost", type(failure).__name__, flush=True)
+
+
+def resend(endpoint, name, *numbers):
+    sqs = connect(endpoint)
+    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    numbers = [int(n) for n in numbers]
+    for begin in range(0, len(numbers), 10):
+        send_numbers(sqs, url, numbers[begin : begin + 10])
+
+
 if __name__ == "__main__":
     endpoint, action, *arguments = sys.argv[1:]
-    {"scenario": scenario, "send": send, "drain": drain}[action](endpoint, *arguments)
+    actions = [scenario, send, drain, work, resend]
+    {one.__name__: one for one in actions}[action](endpoint, *arguments)

@@ -47,13 +47,14 @@ fn done(printed: &str) -> Vec<&str> {
         .collect()
 }
 
-const PARTS: [&str; 6] = [
+const PARTS: [&str; 7] = [
     "queues",
     "messages",
     "batches",
     "waiting",
     "fifo",
     "dead_letters",
+    "fifo_dead_letters",
 ];
 
 #[test]
@@ -156,6 +157,58 @@ fn a_kill_loses_no_acknowledged_message() {
     assert_eq!(unique.len(), got.len(), "a message came twice");
     let lost: Vec<_> = sent.difference(&unique).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+}
+
+/// A FIFO queue after a `kill -9`: what was deleted does not come back, what was sent is known
+/// for its five minutes, and each group has its order.
+#[test]
+fn a_kill_leaves_a_fifo_queue_as_it_was() {
+    const DELETED: usize = 100;
+    let mut server = Server::start();
+    report(
+        "boto3",
+        "send, receive and delete (FIFO), kill, send again, drain",
+    );
+    let mut worker = boto("sqs", &server, &["work", "kill.fifo"]);
+    let mut worker = worker.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(worker.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    let mut printed = String::new();
+    let mut deleted = 0;
+    while deleted < DELETED {
+        let line = lines.next().expect("the worker goes on");
+        deleted += usize::from(line.starts_with("deleted "));
+        printed.push_str(&(line + "\n"));
+    }
+    server.kill_and_restart();
+    lines.for_each(|line| printed.push_str(&(line + "\n")));
+    worker.wait().unwrap();
+    let sent = said(&printed, "sent ");
+    let deleted = said(&printed, "deleted ");
+    // Asked for and not answered, at most one: it may be there or not.
+    let unsure = said(&printed, "deleting ");
+
+    let number = |line: &String| line.split(' ').next().unwrap().to_owned();
+    let numbers: Vec<String> = sent.iter().map(number).collect();
+    let mut again = vec!["resend", "kill.fifo"];
+    again.extend(numbers.iter().map(String::as_str));
+    let again = run("boto3", &mut boto("sqs", &server, &again));
+    assert_eq!(said(&again, "sent "), sent, "ids and places of the first");
+
+    let drained = run("boto3", &mut boto("sqs", &server, &["drain", "kill.fifo"]));
+    let got = said(&drained, "got ");
+    let back: Vec<_> = got.iter().filter(|one| deleted.contains(one)).collect();
+    assert!(back.is_empty(), "deleted and received: {back:?}");
+    let mut kept = numbers.iter().filter(|one| !unsure.contains(one));
+    let lost = kept.find(|one| !got.contains(one));
+    assert_eq!(lost, None, "acknowledged and lost");
+    let got: Vec<u32> = got.iter().map(|one| one.parse().unwrap()).collect();
+    for group in 0..3 {
+        let of_group: Vec<u32> = got.iter().copied().filter(|n| n % 3 == group).collect();
+        assert!(!of_group.is_empty(), "{got:?}");
+        assert!(of_group.is_sorted_by(|a, b| a < b), "{of_group:?}");
+    }
 }
 
 /// The table of moto's tests that do not pass: name and reason.

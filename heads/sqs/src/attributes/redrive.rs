@@ -65,7 +65,7 @@ pub(super) fn policy(
     let Some(target) = arn.as_str().and_then(name_of_arn) else {
         return Err(wrong("Invalid value for deadLetterTargetArn."));
     };
-    let Some(dead_letters) = shared.queues().get(&shared.config.namespace, target) else {
+    let Ok(dead_letters) = shared.queue(target) else {
         return Err(wrong("Dead letter target does not exist."));
     };
     if View(&dead_letters.settings()).is_fifo() != is_fifo {

@@ -32,8 +32,7 @@ fn named(context: &Context<'_>, arn: &str, parameter: &'static str) -> Result<St
 
 /// Whether some queue sends its dead letters there.
 fn is_dead_letter_queue(context: &Context<'_>, name: &str) -> bool {
-    let shared = context.shared;
-    let queues = shared.queues().list(Some(&shared.config.namespace));
+    let queues = context.shared.visible_queues();
     queues
         .iter()
         .any(|queue| dead_letter_queue(queue).is_some_and(|to| to == name))

@@ -54,6 +54,12 @@ fn same(
     queue: &Queue,
     input: &model::CreateQueue<'_>,
 ) -> Result<(), Failure> {
+    if !super::is_visible(queue) {
+        return Err(Failure::new(
+            Code::QueueNameExists,
+            "A queue of another protocol has this name, and belongs to one of its connections",
+        ));
+    }
     match attributes::differing(context.shared, queue, &input.attributes)? {
         None => Ok(()),
         Some(name) => Err(Failure::new(
@@ -126,11 +132,8 @@ fn page(
 
 /// The names of all queues that SQS can see, sorted.
 fn names(context: &Context<'_>, wanted: impl Fn(&Queue) -> bool) -> Vec<String> {
-    let shared = context.shared;
-    let queues = shared.queues().list(Some(&shared.config.namespace));
-    let visible = queues
-        .iter()
-        .filter(|queue| limits::is_queue_name(queue.name()) && wanted(queue));
+    let queues = context.shared.visible_queues();
+    let visible = queues.iter().filter(|queue| wanted(queue));
     let mut names: Vec<String> = visible.map(|queue| queue.name().to_string()).collect();
     names.sort_unstable();
     names

@@ -47,7 +47,7 @@ pub(super) async fn receive(
             return Ok(answer(context, &queue, &again, &input));
         }
     }
-    if !view.is_fifo() && queue.stats().leased >= context.shared.config.in_flight_max {
+    if !view.is_fifo() && !may_receive(context, &queue, max) {
         return Err(Failure::new(
             Code::OverLimit,
             "Too many messages are received and not deleted yet.",
@@ -80,6 +80,19 @@ pub(super) async fn receive(
             .keep(ledger, queue.id().0, id, &deliveries, context.now_ms);
     }
     Ok(answer(context, &queue, &deliveries, &input))
+}
+
+/// Whether a standard queue has fewer messages in flight than it may.
+fn may_receive(context: &Context<'_>, queue: &Queue, max: i64) -> bool {
+    let shared = context.shared;
+    let bounds = (
+        u64::try_from(max).unwrap_or_default(),
+        shared.config.in_flight_max,
+    );
+    let count = || queue.stats().leased;
+    shared
+        .in_flight
+        .reserve(queue.id().0, bounds, context.now_ms, count)
 }
 
 /// What the same attempt got before, if all of it is still its own; its leases begin anew.

@@ -50,7 +50,8 @@ pub(super) fn run(folder: &Path, config: Config, test: impl AsyncFnOnce(&Server)
 }
 
 impl Server {
-    fn open(folder: &Path, config: Config) -> Self {
+    fn open(folder: &Path, mut config: Config) -> Self {
+        config.hosts.push("sqs.test".to_owned());
         let (clock, rng) = (Clock::runtime(START_MS), Rng::seeded(7));
         let (tasks, metrics) = (Tasks::current(), Metrics::default());
         let (held, hold) = std::sync::mpsc::sync_channel(0);

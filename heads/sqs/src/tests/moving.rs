@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use broker::queue::{Overflow, QueueSettings};
 use serde_json::{Value, json};
 
 use super::harness::{Server, bodies, on_server, run};
@@ -14,13 +15,22 @@ fn arn(name: &str) -> String {
 }
 
 fn redrive(limit: u32) -> Value {
-    let policy = json!({"deadLetterTargetArn": arn("dead"), "maxReceiveCount": limit});
+    redrive_to("dead", limit)
+}
+
+fn redrive_to(target: &str, limit: u32) -> Value {
+    let policy = json!({"deadLetterTargetArn": arn(target), "maxReceiveCount": limit});
     json!({"VisibilityTimeout": "1", "RedrivePolicy": policy.to_string()})
 }
 
 /// A message that nobody deletes.
 async fn bury(server: &Server, url: &str, body: &str) {
     server.put(url, body).await;
+    give_up(server, url).await;
+}
+
+/// Receives what is there, and does not delete it, until it is a dead letter.
+async fn give_up(server: &Server, url: &str) {
     for _ in 0..2 {
         assert_eq!(server.take(url).await.len(), 1);
         server.advance(2 * SECOND).await;
@@ -94,9 +104,13 @@ fn a_redrive_policy_is_checked() {
 
 /// Lets a task work until it has ended.
 async fn ended(server: &Server) -> Value {
+    ended_from(server, "dead").await
+}
+
+async fn ended_from(server: &Server, source: &str) -> Value {
     for _ in 0..1000 {
         let listed = server
-            .ok("ListMessageMoveTasks", json!({"SourceArn": arn("dead")}))
+            .ok("ListMessageMoveTasks", json!({"SourceArn": arn(source)}))
             .await;
         let task = listed["Results"][0].clone();
         if !matches!(task["Status"].as_str(), Some("RUNNING" | "CANCELLING")) {
@@ -141,6 +155,92 @@ fn a_move_task_brings_messages_back() {
             )
             .await;
         assert_eq!(name, "UnsupportedOperation");
+    });
+}
+
+/// A FIFO queue, and one that its dead letters go to.
+async fn fifo_with_dead_letters(server: &Server) -> (String, String) {
+    let dead = json!({"FifoQueue": "true"});
+    let dead = server.queue("dead.fifo", dead).await;
+    let mut alive = redrive_to("dead.fifo", 2);
+    alive["FifoQueue"] = json!("true");
+    (server.queue("q.fifo", alive).await, dead)
+}
+
+async fn redrive_fifo(server: &Server) -> Value {
+    let members = json!({"SourceArn": arn("dead.fifo")});
+    server.ok("StartMessageMoveTask", members).await;
+    ended_from(server, "dead.fifo").await
+}
+
+#[test]
+fn a_fifo_queue_gets_back_what_it_has_seen_within_its_five_minutes() {
+    on_server(async |server| {
+        let (url, dead) = fifo_with_dead_letters(server).await;
+        // It dies again after the first move, and is moved again.
+        server.put_in(&url, "g", "x").await;
+        for _ in 0..2 {
+            give_up(server, &url).await;
+            assert_eq!(server.counts(&dead).await, ["1", "0", "0"]);
+            let task = redrive_fifo(server).await;
+            assert_eq!(task["Status"], "COMPLETED");
+            assert_eq!(task["ApproximateNumberOfMessagesMoved"], 1);
+            assert_eq!(server.counts(&dead).await, ["0", "0", "0"]);
+            assert_eq!(server.counts(&url).await, ["1", "0", "0"]);
+        }
+        let got = server.take(&url).await;
+        assert_eq!(bodies(&got), ["x"]);
+        let told = &got[0]["Attributes"];
+        assert_eq!(told["MessageGroupId"], "g");
+        assert_eq!(told["MessageDeduplicationId"], got[0]["MessageId"]);
+        // What was sent is a duplicate of itself still.
+        server.put_in(&url, "g", "x").await;
+        assert_eq!(server.counts(&url).await, ["0", "1", "0"]);
+    });
+}
+
+#[test]
+fn a_move_of_a_fifo_queue_keeps_the_order_of_groups() {
+    on_server(async |server| {
+        let (url, _) = fifo_with_dead_letters(server).await;
+        for body in ["1", "2", "3"] {
+            server.put_in(&url, "g", body).await;
+        }
+        for _ in 0..2 {
+            assert_eq!(server.take(&url).await.len(), 3);
+            server.advance(2 * SECOND).await;
+        }
+        assert_eq!(server.take(&url).await, Vec::<Value>::new());
+        assert_eq!(redrive_fifo(server).await["Status"], "COMPLETED");
+        assert_eq!(bodies(&server.take(&url).await), ["1", "2", "3"]);
+    });
+}
+
+#[test]
+fn what_a_full_destination_does_not_take_stays() {
+    on_server(async |server| {
+        let dead = server.queue("dead", json!({})).await;
+        server.queue("q", redrive(2)).await;
+        let settings = QueueSettings {
+            length_max: Some(2),
+            overflow: Overflow::Reject,
+            ..QueueSettings::default()
+        };
+        let queues = server.broker.queues();
+        queues.declare("/", "small", settings).await.unwrap();
+        for n in 0..5 {
+            server.put(&dead, &n.to_string()).await;
+        }
+        let members = json!({"SourceArn": arn("dead"), "DestinationArn": arn("small")});
+        server.ok("StartMessageMoveTask", members).await;
+        let task = ended(server).await;
+        assert_eq!(
+            (&task["Status"], &task["FailureReason"]),
+            (&json!("FAILED"), &json!("OverLimit"))
+        );
+        assert_eq!(task["ApproximateNumberOfMessagesMoved"], 2);
+        assert_eq!(server.counts("http://h/0/small").await[0], "2");
+        assert_eq!(bodies(&server.take(&dead).await), ["2", "3", "4"]);
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use broker::queue::QueueSettings;
 use serde_json::json;
 
 use super::harness::{on_server, run};
@@ -309,5 +310,41 @@ fn a_restart_keeps_queues_attributes_and_handles() {
             )
             .await;
         assert_eq!(server.counts(url).await, ["0", "0", "0"]);
+    });
+}
+
+/// An exclusive queue of AMQP is its connection's.
+#[test]
+fn a_queue_of_a_connection_is_not_seen() {
+    on_server(async |server| {
+        let queues = server.broker.queues();
+        let settings = QueueSettings {
+            durable: false,
+            owner: Some(queues.new_owner()),
+            ..QueueSettings::default()
+        };
+        queues.declare("/", "own", settings).await.unwrap();
+        assert_eq!(server.ok("ListQueues", json!({})).await, json!({}));
+        let named = json!({"QueueUrl": "http://h/0/own"});
+        for action in [
+            "DeleteQueue",
+            "PurgeQueue",
+            "ReceiveMessage",
+            "GetQueueAttributes",
+        ] {
+            let (error, _) = server.fails(action, named.clone()).await;
+            assert_eq!(error, "QueueDoesNotExist", "{action}");
+        }
+        let (error, _) = server
+            .fails("CreateQueue", json!({"QueueName": "own"}))
+            .await;
+        assert_eq!(error, "QueueNameExists");
+        let target = json!({"deadLetterTargetArn": "arn:aws:sqs:us-east-1:000000000000:own",
+            "maxReceiveCount": 1});
+        let attributes = json!({"RedrivePolicy": target.to_string()});
+        let members = json!({"QueueName": "q", "Attributes": attributes});
+        let (_, text) = server.fails("CreateQueue", members).await;
+        assert!(text.contains("target does not exist"), "{text}");
+        assert!(queues.get("/", "own").is_some());
     });
 }
