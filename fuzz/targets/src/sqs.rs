@@ -71,7 +71,7 @@ fn open() -> (Engine, Net, Listener) {
 /// A POST to a path, with more headers and a body.
 fn post(path: &str, more: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}");
+    let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{more}");
     format!("{head}content-length: {length}\r\n\r\n{body}").into_bytes()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A request is an HTTP POST (or, in the older protocol, a GET). [`routes`] sees which protocol it
 //! speaks (JSON 1.0 names the action in a header, Query in a parameter), verifies its signature
-//! where that is wanted ([`sigv4`]), and finds the action in the one table of
+//! where that is wanted ([`sigv4`]), keeps web pages out where it is not ([`access`]), and finds the action in the one table of
 //! [`handlers::ACTIONS`]. What an action takes and answers is declared once, in [`model`], and
 //! [`wire`] reads and writes that in either protocol, straight from and into bytes. An error is a
 //! row of `error.rs`, which has a name for each protocol.
@@ -15,7 +15,8 @@
 //!
 //! Nothing is remembered between requests but what bounds time: receipt handles are sealed and
 //! self-contained ([`receipt`]); when a queue was purged or deleted last, and what a FIFO receive
-//! with an attempt id got ([`recent`]), is kept for minutes and bounded. A long poll is a waiter in
+//! with an attempt id got ([`recent`]), is kept for minutes and bounded, as is a count of what is in
+//! flight ([`in_flight`]). A long poll is a waiter in
 //! the engine's queue, no thread and no timer here. Message move tasks ([`moves`]) are kept with
 //! the control state and go on after a restart.
 //!

@@ -59,6 +59,16 @@ pub(super) async fn listen(
             .await?,
     );
     let sqs = &config.sqs;
+    let head = sqs_head(config, ground, broker)?;
+    listeners.extend(
+        net.serve_http("sqs", head.routes(), &sqs.listener, &sqs.http)
+            .await?,
+    );
+    Ok(listeners)
+}
+
+fn sqs_head(config: &Config, ground: &Ground, broker: &Broker) -> Result<head_sqs::Sqs, Failure> {
+    let sqs = &config.sqs;
     let credentials = match &sqs.head.credentials_file {
         Some(path) => Some(read_text(path)?),
         None => None,
@@ -75,10 +85,5 @@ pub(super) async fn listen(
         tasks: ground.tasks.clone(),
         metrics: ground.metrics.clone(),
     };
-    let head = head_sqs::Sqs::new(parts).map_err(|why| Failure::new(Exit::Config, why))?;
-    listeners.extend(
-        net.serve_http("sqs", head.routes(), &sqs.listener, &sqs.http)
-            .await?,
-    );
-    Ok(listeners)
+    head_sqs::Sqs::new(parts).map_err(|why| Failure::new(Exit::Config, why))
 }
