@@ -74,11 +74,12 @@ fn open() -> (Engine, Net, Listener) {
 /// A request to each kind of path.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
-    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let get =
+        |path: &str| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let with = |method: &str, path: &str, body: &str| {
         let length = body.len();
         format!(
-            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         )
     };

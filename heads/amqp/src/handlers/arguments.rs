@@ -116,7 +116,7 @@ pub const ARGUMENTS: &[Argument] = &[
         "x-dead-letter-strategy",
         "Q",
         Is::OneOf(&["at-most-once", "at-least-once"]),
-        "a dead letter is in the log where it goes before it leaves, whatever the strategy; what no queue is bound for is dropped",
+        "a dead letter is in the log where it goes before it leaves, whatever the strategy; what no queue is bound for, goes in a circle, or dies of the length limit while its target is full is dropped",
     ),
     argument(
         "x-max-priority",
