@@ -114,6 +114,8 @@ async fn a_full_queue_keeps_the_order_of_commits() {
     let mut builder = BatchBuilder::new();
     builder.push(0, None, Some(b"x"), []);
     let filler: Bytes = builder.build(Compression::None).unwrap();
+    // What the start has written counts until a moment after its answer.
+    machine.broker.room().await;
     let gate = disk.close_gate(Action::Sync, "wal/", 0);
     let partition = machine.broker.topic(TOPIC).unwrap().partition(0).unwrap();
     partition.append(&filler).unwrap();
