@@ -215,9 +215,10 @@ fn conversation() -> Vec<Vec<u8>> {
     frames.push(publish(1, "fuzz", &properties::NONE, b"body"));
     frames.push(publish(1, "fuzz", &headers.write(Some(&table)), b""));
     let end = [
+        // Whatever has come by then: whether it has is the disk's business.
         Method::Ack {
-            delivery_tag: 1,
-            multiple: false,
+            delivery_tag: 0,
+            multiple: true,
         },
         Method::Nack {
             delivery_tag: 0,
