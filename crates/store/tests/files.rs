@@ -145,14 +145,21 @@ async fn what_is_acknowledged_is_read_again_after_every_end() {
 /// Opens a copy of the directory from now on: what the old process does later is not in it.
 async fn forget(path: &Path, store: Store) {
     let copy = tempfile::tempdir().unwrap();
-    let all = format!("cp -a {0}/. {1}/", path.display(), copy.path().display());
-    assert!(
-        std::process::Command::new("sh")
-            .args(["-c", &all])
-            .status()
-            .unwrap()
-            .success()
+    let all = format!(
+        "rm -rf {1}/* && cp -a {0}/. {1}/ 2>/dev/null",
+        path.display(),
+        copy.path().display()
     );
+    // A file that the flusher takes away meanwhile spoils the picture, and another one is taken.
+    let mut taken = false;
+    for _ in 0..100 {
+        let copied = std::process::Command::new("sh").args(["-c", &all]).status();
+        taken = copied.unwrap().success();
+        if taken {
+            break;
+        }
+    }
+    assert!(taken, "the directory never stands still");
     store.close().await.unwrap();
     let back = format!(
         "rm -rf {1}/* && cp -a {0}/. {1}/",
